@@ -1,0 +1,49 @@
+# `make demo` shows the product, `make test` checks everything. Both install what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := worker dicom_node models training db tests
+
+.PHONY: demo test install system-packages lint types imports unit bench lock clean
+
+demo: install
+	rm -rf demo-results
+	$(BIN)/fracture-screen demo --out demo-results
+
+test: install system-packages lint types imports unit
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV) || (echo "python3-venv is missing: sudo apt-get install python3-venv" && exit 1)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+system-packages:
+	sh tests/install-packages.sh
+
+lint:
+	$(BIN)/ruff check $(PACKAGES)
+	$(BIN)/ruff format --check $(PACKAGES)
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+unit:
+	$(BIN)/pytest
+
+bench:
+	$(BIN)/python -m tests.bench
+
+lock: # needs uv: pip install uv
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--extra training --extra dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) demo-results .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,188 @@
+"""The end of an attempt: an analysis with all it leaves behind, or a failure with its reason."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm import Session
+
+from db.records import ClaimedStudy, Conclusion, NewResultObject
+from db.states import DeliveryState, Outcome, StudyState
+from db.tables import Analysis, Delivery, Finding, ResultObject, Study
+from db.transitions import move_studies
+
+
+def conclude(
+    session: Session,
+    claim: ClaimedStudy,
+    conclusion: Conclusion,
+    started_at: datetime,
+    now: datetime,
+) -> bool:
+    """Record an analysis and all it leaves behind; False if the claim is no longer valid."""
+    failed = conclusion.outcome == Outcome.FAILED
+    moved = move_studies(
+        session,
+        StudyState.SCREENING,
+        StudyState.FAILED if failed else StudyState.SCREENED,
+        now,
+        *_holds(claim),
+        failure_reason=conclusion.reason if failed else "",
+    )
+    if not moved:
+        return False
+    _supersede(session, claim.study_id, now)
+    results = _results(session, claim.study_id, conclusion.results, now)
+    session.add(_analysis(claim, conclusion, results, started_at, now))
+    session.flush()
+    _add_deliveries(session, results, conclusion.destinations, now)
+    return True
+
+
+def fail_attempt(
+    session: Session, claim: ClaimedStudy, reason: str, max_attempts: int, now: datetime
+) -> StudyState:
+    """Give the claimed study back; a claim that is no longer valid changes nothing."""
+    study = session.scalar(
+        select(Study).where(Study.state == StudyState.SCREENING, *_holds(claim)).with_for_update()
+    )
+    if study is None:
+        return session.get_one(Study, claim.study_id).state
+    if attempts_spent(study) < max_attempts:
+        return queue_again(session, study, reason, now)
+    return give_up(session, study, reason, now)
+
+
+def attempts_spent(study: Study) -> int:
+    """Claims of the study's revision that no late instance cut short."""
+    return study.attempts - study.interruptions
+
+
+def queue_again(session: Session, study: Study, reason: str, now: datetime) -> StudyState:
+    """Make a locked study QUEUED after a failed attempt."""
+    this_study = Study.id == study.id
+    move_studies(session, study.state, StudyState.QUEUED, now, this_study, failure_reason=reason)
+    return StudyState.QUEUED
+
+
+def give_up(session: Session, study: Study, reason: str, now: datetime) -> StudyState:
+    """Make a locked study FAILED, with an analysis that says why."""
+    started_at = study.state_changed_at
+    this_study = Study.id == study.id
+    move_studies(session, study.state, StudyState.FAILED, now, this_study, failure_reason=reason)
+    _supersede(session, study.id, now)
+    session.add(_failed_analysis(study, reason, started_at, now))
+    return StudyState.FAILED
+
+
+def retry_failed(session: Session, study_instance_uid: str, now: datetime) -> bool:
+    """Make a FAILED study READY as its next revision."""
+    moved = move_studies(
+        session,
+        StudyState.FAILED,
+        StudyState.READY,
+        now,
+        Study.study_instance_uid == study_instance_uid,
+        revision=Study.revision + 1,
+        attempts=0,
+        interruptions=0,
+        ready_at=now,
+        failure_reason="",
+    )
+    return bool(moved)
+
+
+def _holds(claim: ClaimedStudy) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Study.id == claim.study_id,
+        Study.revision == claim.revision,
+        Study.attempts == claim.attempt,
+    )
+
+
+def _supersede(session: Session, study_id: int, now: datetime) -> None:
+    session.execute(
+        update(Analysis)
+        .where(Analysis.study_id == study_id, Analysis.superseded_at.is_(None))
+        .values(superseded_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _results(
+    session: Session, study_id: int, wanted: Sequence[NewResultObject], now: datetime
+) -> list[ResultObject]:
+    uids = {result.sop_instance_uid for result in wanted}
+    rows = {
+        row.sop_instance_uid: row
+        for row in session.scalars(
+            select(ResultObject).where(ResultObject.sop_instance_uid.in_(uids))
+        )
+    }
+    for result in wanted:
+        if result.sop_instance_uid not in rows:
+            row = ResultObject(study_id=study_id, created_at=now, **asdict(result))
+            rows[result.sop_instance_uid] = row
+    return list(rows.values())
+
+
+def _analysis(
+    claim: ClaimedStudy,
+    conclusion: Conclusion,
+    results: list[ResultObject],
+    started_at: datetime,
+    now: datetime,
+) -> Analysis:
+    return Analysis(
+        study_id=claim.study_id,
+        revision=claim.revision,
+        model_name=conclusion.model_name,
+        model_version=conclusion.model_version,
+        model_digest=conclusion.model_digest,
+        outcome=conclusion.outcome,
+        reason=conclusion.reason,
+        probability=conclusion.probability,
+        started_at=started_at,
+        finished_at=now,
+        findings=[Finding(**asdict(finding)) for finding in conclusion.findings],
+        results=results,
+    )
+
+
+def _failed_analysis(study: Study, reason: str, started_at: datetime, now: datetime) -> Analysis:
+    return Analysis(
+        study_id=study.id,
+        revision=study.revision,
+        model_name="",
+        model_version="",
+        model_digest="",
+        outcome=Outcome.FAILED,
+        reason=reason,
+        probability=None,
+        started_at=started_at,
+        finished_at=now,
+    )
+
+
+def _add_deliveries(
+    session: Session, results: Sequence[ResultObject], destinations: Sequence[str], now: datetime
+) -> None:
+    existing = set(
+        session.execute(
+            select(Delivery.result_object_id, Delivery.destination).where(
+                Delivery.result_object_id.in_([result.id for result in results])
+            )
+        )
+    )
+    session.add_all(
+        Delivery(
+            result_object_id=result.id,
+            destination=destination,
+            state=DeliveryState.PENDING,
+            next_attempt_at=now,
+        )
+        for result in results
+        for destination in dict.fromkeys(destinations)
+        if (result.id, destination) not in existing
+    )

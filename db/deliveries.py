@@ -1,0 +1,137 @@
+"""Result objects on their way to destinations: what is due, who sends it, how it went."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.records import ClaimedDelivery, DueDelivery
+from db.states import DeliveryState
+from db.tables import Delivery, ResultObject
+from db.transitions import move_deliveries
+
+
+def due_deliveries(
+    session: Session, limit: int, hold: timedelta, now: datetime
+) -> list[DueDelivery]:
+    """Up to `limit` due groups, longest waiting first, none of them given out for `hold`."""
+    groups = session.execute(
+        select(ResultObject.study_id, Delivery.destination)
+        .join(ResultObject)
+        .where(_is_due(now), _is_unleased(now))
+        .group_by(ResultObject.study_id, Delivery.destination)
+        .order_by(func.min(Delivery.next_attempt_at), ResultObject.study_id, Delivery.destination)
+        .limit(limit)
+    ).all()
+    return [
+        DueDelivery(study_id, destination)
+        for study_id, destination in groups
+        if _hold(session, study_id, destination, now + hold, now)
+    ]
+
+
+def claim_deliveries(
+    session: Session,
+    study_id: int,
+    destination: str,
+    owner: str,
+    lease: timedelta,
+    now: datetime,
+) -> list[ClaimedDelivery]:
+    """Lease a group's due deliveries that no other worker holds."""
+    rows = session.execute(
+        select(Delivery, ResultObject.sop_instance_uid, ResultObject.path)
+        .join(ResultObject)
+        .where(
+            _in_group(study_id, destination),
+            _is_due(now),
+            or_(_is_unleased(now), Delivery.lease_owner.is_(None)),
+        )
+        .order_by(Delivery.id)
+        .with_for_update(of=Delivery, skip_locked=True)
+    ).all()
+    for delivery, _, _ in rows:
+        delivery.attempts += 1
+        delivery.lease_owner = owner
+        delivery.lease_expires_at = now + lease
+    return [
+        ClaimedDelivery(delivery.id, sop_instance_uid, path, delivery.attempts)
+        for delivery, sop_instance_uid, path in rows
+    ]
+
+
+def record_delivery(
+    session: Session,
+    delivery_id: int,
+    owner: str,
+    *,
+    sent: bool,
+    status: int | None,
+    error: str,
+    next_attempt_at: datetime | None,
+    now: datetime,
+) -> None:
+    """Record how one attempt of the lease's owner went."""
+    held = (Delivery.id == delivery_id, Delivery.lease_owner == owner)
+    told: dict[str, object] = {"last_status": status, "last_error": error}
+    pending = DeliveryState.PENDING
+    if sent:
+        told |= {"sent_at": now, "next_attempt_at": None}
+        move_deliveries(session, pending, DeliveryState.SENT, *held, **told)
+    elif next_attempt_at is None:
+        told |= {"next_attempt_at": None}
+        move_deliveries(session, pending, DeliveryState.FAILED, *held, **told)
+    else:
+        told |= {"next_attempt_at": next_attempt_at, "lease_owner": None, "lease_expires_at": None}
+        session.execute(
+            update(Delivery)
+            .where(Delivery.state == pending, *held)
+            .values(**told)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def replay_failed(session: Session, destination: str | None, now: datetime) -> int:
+    """Make dead letters PENDING again, as if never tried."""
+    chosen = () if destination is None else (Delivery.destination == destination,)
+    moved = move_deliveries(
+        session,
+        DeliveryState.FAILED,
+        DeliveryState.PENDING,
+        *chosen,
+        attempts=0,
+        next_attempt_at=now,
+    )
+    return len(moved)
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return (Delivery.state == DeliveryState.PENDING) & (Delivery.next_attempt_at <= now)
+
+
+def _is_unleased(now: datetime) -> ColumnElement[bool]:
+    return or_(Delivery.lease_expires_at.is_(None), Delivery.lease_expires_at <= now)
+
+
+def _in_group(study_id: int, destination: str) -> ColumnElement[bool]:
+    objects = select(ResultObject.id).where(ResultObject.study_id == study_id)
+    return Delivery.result_object_id.in_(objects) & (Delivery.destination == destination)
+
+
+def _hold(
+    session: Session, study_id: int, destination: str, until: datetime, now: datetime
+) -> bool:
+    # Locked rows belong to another dispatcher or a worker.
+    free = (
+        select(Delivery.id)
+        .where(_in_group(study_id, destination), _is_due(now), _is_unleased(now))
+        .with_for_update(skip_locked=True)
+    )
+    held = session.scalars(
+        update(Delivery)
+        .where(Delivery.id.in_(free))
+        .values(lease_owner=None, lease_expires_at=until)
+        .returning(Delivery.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return bool(held)

@@ -1,0 +1,87 @@
+"""Received instances: their registration, and what the reconciler asks of them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from db.records import NewInstance, Registration, RegistrationKind
+from db.states import StudyState
+from db.tables import Instance, Study
+from db.transitions import move_studies
+
+
+def register_instance(session: Session, instance: NewInstance, now: datetime) -> Registration:
+    """Store an instance. IntegrityError: another transaction stored its UID or study just now."""
+    known = session.scalar(
+        select(Instance).where(Instance.sop_instance_uid == instance.sop_instance_uid)
+    )
+    if known is not None:
+        same = known.sha256 == instance.sha256
+        kind = RegistrationKind.DUPLICATE if same else RegistrationKind.CONFLICT
+        return Registration(kind, known.study_id)
+    study_id = _open_study(session, instance, now)
+    columns = asdict(instance)
+    del columns["study_instance_uid"]
+    session.add(Instance(study_id=study_id, received_at=now, **columns))
+    return Registration(RegistrationKind.ACCEPTED, study_id)
+
+
+def known_path(session: Session, relative_path: str) -> bool:
+    """Whether some instance's file stands at this path."""
+    found = session.scalar(select(Instance.id).where(Instance.path == relative_path))
+    return found is not None
+
+
+def instance_paths(session: Session, after: int, limit: int) -> Sequence[Row[int, str, str]]:
+    """Up to `limit` (id, SOP instance UID, path) of instances whose id is above `after`."""
+    return session.execute(
+        select(Instance.id, Instance.sop_instance_uid, Instance.path)
+        .where(Instance.id > after)
+        .order_by(Instance.id)
+        .limit(limit)
+    ).all()
+
+
+def _open_study(session: Session, instance: NewInstance, now: datetime) -> int:
+    study = session.scalar(
+        select(Study)
+        .where(Study.study_instance_uid == instance.study_instance_uid)
+        .with_for_update()
+    )
+    if study is None:
+        return _new_study(session, instance, now)
+    study.last_instance_at = now
+    if study.state != StudyState.RECEIVING:
+        _reopen(session, study, now)
+    return study.id
+
+
+def _new_study(session: Session, instance: NewInstance, now: datetime) -> int:
+    study = Study(
+        study_instance_uid=instance.study_instance_uid,
+        state=StudyState.RECEIVING,
+        calling_ae_title=instance.calling_ae_title,
+        received_at=now,
+        last_instance_at=now,
+        state_changed_at=now,
+    )
+    session.add(study)
+    session.flush()
+    return study.id
+
+
+def _reopen(session: Session, study: Study, now: datetime) -> None:
+    changes: dict[str, object] = {}
+    if study.state in (StudyState.SCREENED, StudyState.FAILED):
+        changes = {
+            "revision": Study.revision + 1,
+            "attempts": 0,
+            "interruptions": 0,
+            "failure_reason": "",
+        }
+    elif study.state == StudyState.SCREENING:
+        changes = {"interruptions": Study.interruptions + 1}
+    move_studies(session, study.state, StudyState.RECEIVING, now, Study.id == study.id, **changes)

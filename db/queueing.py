@@ -1,0 +1,146 @@
+"""From quiet study to claimed study: readiness, the outbox, leases. Publishes nothing itself."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from db.conclusions import attempts_spent, give_up, queue_again
+from db.records import ClaimedInstance, ClaimedStudy, QueuedStudy, ReleasedStudy
+from db.states import StudyState
+from db.tables import Instance, Study
+from db.transitions import move_studies
+
+_LEASE_LOST = "the worker died or ran out of time"
+
+
+def mark_quiet_studies_ready(session: Session, quiet_period: timedelta, now: datetime) -> int:
+    """Make READY every RECEIVING study whose last instance is `quiet_period` old."""
+    quiet = select(Study.id).where(
+        Study.state == StudyState.RECEIVING, Study.last_instance_at <= now - quiet_period
+    )
+    # A row that is locked is just getting an instance: it isn't quiet.
+    quiet = quiet.with_for_update(skip_locked=True)
+    moved = move_studies(
+        session,
+        StudyState.RECEIVING,
+        StudyState.READY,
+        now,
+        Study.id.in_(quiet),
+        ready_at=now,
+    )
+    return len(moved)
+
+
+def queue_ready_studies(session: Session, limit: int, now: datetime) -> list[QueuedStudy]:
+    """Make QUEUED up to `limit` READY studies, longest waiting first."""
+    ids = _lock_studies(session, Study.ready_at, limit, Study.state == StudyState.READY)
+    moved = move_studies(session, StudyState.READY, StudyState.QUEUED, now, Study.id.in_(ids))
+    return _queued(session, moved)
+
+
+def requeue_unclaimed(
+    session: Session, queued_before: timedelta, limit: int, now: datetime
+) -> list[QueuedStudy]:
+    """Studies QUEUED (or last published) at least `queued_before` ago."""
+    overdue = (Study.state == StudyState.QUEUED, Study.state_changed_at <= now - queued_before)
+    ids = _lock_studies(session, Study.state_changed_at, limit, *overdue)
+    touched = session.scalars(
+        update(Study)
+        .where(Study.id.in_(ids), *overdue)
+        .values(state_changed_at=now)
+        .returning(Study.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return _queued(session, touched)
+
+
+def release_expired_leases(
+    session: Session, max_attempts: int, now: datetime
+) -> list[ReleasedStudy]:
+    """Take back every SCREENING study whose lease has ended."""
+    expired = session.scalars(
+        select(Study)
+        .where(Study.state == StudyState.SCREENING, Study.lease_expires_at <= now)
+        .order_by(Study.id)
+        .with_for_update(skip_locked=True)
+    ).all()
+    return [_release(session, study, max_attempts, now) for study in expired]
+
+
+def claim_study(
+    session: Session, study_id: int, revision: int, owner: str, lease: timedelta, now: datetime
+) -> ClaimedStudy | None:
+    """Move a QUEUED study to SCREENING under a lease; None if it isn't QUEUED in this revision."""
+    moved = move_studies(
+        session,
+        StudyState.QUEUED,
+        StudyState.SCREENING,
+        now,
+        Study.id == study_id,
+        Study.revision == revision,
+        attempts=Study.attempts + 1,
+        lease_owner=owner,
+        lease_expires_at=now + lease,
+    )
+    if not moved:
+        return None
+    study = session.get_one(Study, study_id)
+    return ClaimedStudy(
+        study_id=study.id,
+        revision=study.revision,
+        study_instance_uid=study.study_instance_uid,
+        attempt=study.attempts,
+        ready_at=study.ready_at or study.last_instance_at,
+        instances=_instances(session, study_id),
+    )
+
+
+def _release(session: Session, study: Study, max_attempts: int, now: datetime) -> ReleasedStudy:
+    spent = attempts_spent(study)
+    if spent < max_attempts:
+        state = queue_again(session, study, _LEASE_LOST, now)
+    else:
+        attempts = "1 attempt" if spent == 1 else f"{spent} attempts"
+        state = give_up(session, study, f"gave up after {attempts}: {_LEASE_LOST}", now)
+    return ReleasedStudy(study.id, study.revision, study.study_instance_uid, state)
+
+
+def _lock_studies(
+    session: Session,
+    first: InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None],
+    limit: int,
+    *conditions: ColumnElement[bool],
+) -> Sequence[int]:
+    # Two dispatchers take different rows on PostgreSQL; on SQLite the whole transaction excludes.
+    return session.scalars(
+        select(Study.id)
+        .where(*conditions)
+        .order_by(first, Study.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def _queued(session: Session, ids: Sequence[int]) -> list[QueuedStudy]:
+    rows = session.execute(
+        select(Study.id, Study.revision).where(Study.id.in_(ids)).order_by(Study.ready_at, Study.id)
+    )
+    return [QueuedStudy(study_id, revision) for study_id, revision in rows]
+
+
+def _instances(session: Session, study_id: int) -> tuple[ClaimedInstance, ...]:
+    rows = session.scalars(select(Instance).where(Instance.study_id == study_id)).all()
+    # Sorted here, since the databases' collations differ.
+    rows = sorted(rows, key=lambda row: (row.series_instance_uid, row.sop_instance_uid))
+    return tuple(
+        ClaimedInstance(
+            sop_instance_uid=row.sop_instance_uid,
+            sop_class_uid=row.sop_class_uid,
+            sha256=row.sha256,
+            path=row.path,
+            series_instance_uid=row.series_instance_uid,
+        )
+        for row in rows
+    )

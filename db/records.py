@@ -1,0 +1,263 @@
+"""What goes into the ledger and what comes out of it: frozen dataclasses, never table rows.
+
+All times are timezone-aware. All paths are POSIX paths relative to the data folder.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from db.states import DeliveryState, Outcome, StudyState
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """An instance whose bytes are safely on disk, to be registered."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    path: str
+    sha256: str
+    """Of the file's bytes, 64 lower-case hexadecimal digits."""
+    size: int
+    """Bytes."""
+
+
+class RegistrationKind(StrEnum):
+    """What became of an instance that was to be registered."""
+
+    ACCEPTED = "ACCEPTED"
+    """New: stored, and its study opened or opened again."""
+    DUPLICATE = "DUPLICATE"
+    """Its UID is known with the same digest: nothing changed."""
+    CONFLICT = "CONFLICT"
+    """Its UID is known with another digest: nothing changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The answer to `Ledger.register_instance`."""
+
+    kind: RegistrationKind
+    study_id: int
+    """Of the study that holds the instance under this UID."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedStudy:
+    """What a broker message says: ids only."""
+
+    study_id: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedStudy:
+    """A study whose worker lost its lease."""
+
+    study_id: int
+    revision: int
+    study_instance_uid: str
+    state: StudyState
+    """QUEUED: publish it again. FAILED: given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedInstance:
+    """One instance of a claimed study."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    sha256: str
+    path: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedStudy:
+    """A worker's right to screen one revision of a study, until the lease ends."""
+
+    study_id: int
+    revision: int
+    study_instance_uid: str
+    attempt: int
+    """1 for the first claim of this revision; together with the revision it names the lease."""
+    ready_at: datetime
+    instances: tuple[ClaimedInstance, ...]
+    """Sorted by series, then SOP instance UID."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewFinding:
+    """What was found, or why nothing was looked for, in one frame of an instance."""
+
+    sop_instance_uid: str
+    frame_number: int
+    """1-based; 0 stands for the whole instance when none of its frames was read."""
+    analysed: bool
+    reason: str = ""
+    """Why it was not analysed; empty if it was."""
+    probability: float | None = None
+    """Calibrated, in [0, 1]."""
+    operating_point: str = ""
+    """The highest one reached: "specific", "sensitive" or "" for none."""
+    peak_row: int | None = None
+    """Row of the saliency map's peak in the radiograph, 0-based."""
+    peak_column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewResultObject:
+    """A result object whose bytes are frozen on disk."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    kind: str
+    """For example "overlay" or "report"; at most 32 characters."""
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """Everything that one analysis leaves behind."""
+
+    model_name: str
+    model_version: str
+    model_digest: str
+    outcome: Outcome
+    reason: str
+    probability: float | None
+    """The study's, in [0, 1]; None where nothing was analysed."""
+    findings: Sequence[NewFinding]
+    results: Sequence[NewResultObject]
+    destinations: Sequence[str]
+    """Names of the destinations that every result object goes to."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A study's due result objects for one destination: one task, one association."""
+
+    study_id: int
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDelivery:
+    """A worker's right to send one result object to one destination."""
+
+    delivery_id: int
+    sop_instance_uid: str
+    path: str
+    attempts: int
+    """Counts this one: 1 at the first try."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingStudy:
+    """A study that is ready for screening but has no outcome yet."""
+
+    study_instance_uid: str
+    state: StudyState
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerStatus:
+    """The whole ledger in numbers; every member of each enumeration is a key."""
+
+    studies: Mapping[StudyState, int]
+    analyses: Mapping[Outcome, int]
+    """Current analyses only, not the superseded ones."""
+    deliveries: Mapping[DeliveryState, int]
+    oldest_waiting: WaitingStudy | None
+    """The READY, QUEUED or SCREENING study that became ready first."""
+    last_activity: datetime | None
+    """The last time an instance arrived, a study moved or a result object was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySummary:
+    """How far one result object got towards one destination."""
+
+    destination: str
+    state: DeliveryState
+    attempts: int
+    last_status: int | None
+    """The DIMSE status of the last C-STORE response (PS3.7 Annex C); None: no response."""
+    last_error: str
+    next_attempt_at: datetime | None
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultSummary:
+    """One result object of a study's current analysis."""
+
+    sop_instance_uid: str
+    kind: str
+    path: str
+    deliveries: tuple[DeliverySummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisSummary:
+    """A study's current analysis."""
+
+    revision: int
+    """Lower than the study's own while a late instance waits to be screened."""
+    model_name: str
+    model_version: str
+    model_digest: str
+    outcome: Outcome
+    reason: str
+    probability: float | None
+    started_at: datetime
+    finished_at: datetime
+    findings: tuple[NewFinding, ...]
+    results: tuple[ResultSummary, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StudySummary:
+    """One line of the operator's table, with what stands behind it."""
+
+    study_instance_uid: str
+    state: StudyState
+    revision: int
+    attempts: int
+    calling_ae_title: str
+    instance_count: int
+    received_at: datetime
+    last_instance_at: datetime
+    failure_reason: str
+    analysis: AnalysisSummary | None
+    """None before the first conclusion."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The current analysis's outcome; None before the first conclusion."""
+        return self.analysis.outcome if self.analysis else None
+
+    @property
+    def probability(self) -> float | None:
+        """The current analysis's probability, in [0, 1]."""
+        return self.analysis.probability if self.analysis else None
+
+    @property
+    def reason(self) -> str:
+        """Why the outcome is what it is; empty before the first conclusion."""
+        return self.analysis.reason if self.analysis else ""
+
+    @property
+    def results(self) -> tuple[ResultSummary, ...]:
+        """The current analysis's result objects, each with its deliveries."""
+        return self.analysis.results if self.analysis else ()

@@ -1,0 +1,134 @@
+"""The engine for a database URL, and its tables brought up to date. No queries on the ledger."""
+
+import sqlite3
+import time
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+
+from db.errors import LedgerError, LedgerOutOfDate
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_SQLITE_BUSY_TIMEOUT_S = 30
+_SQLITE_RETRY_S = 0.02
+# Any constant: it names the lock that upgrades of this program's ledger take.
+_UPGRADE_LOCK = 0x46524143
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for `sqlite:////path/ledger.sqlite3` or `postgresql+psycopg://…`.
+
+    Connects to nothing yet. A SQLite file must lie on a local disk: its write-ahead log needs
+    shared memory. LedgerError: another kind of database, or SQLite in memory.
+    """
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+    if backend != "sqlite":
+        raise LedgerError(
+            f"no ledger can be kept in {backend!r}: use a sqlite:// or postgresql+psycopg:// URL"
+        )
+    if parsed.database in (None, "", ":memory:"):
+        raise LedgerError("a ledger in memory is lost on exit: give the SQLite URL a file's path")
+    timeout = {"timeout": _SQLITE_BUSY_TIMEOUT_S}
+    engine = create_engine(parsed, connect_args=timeout, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the tables up to date, all or nothing; processes that do so at once take turns.
+
+    LedgerOutOfDate: a newer version of the program made the tables.
+    """
+    config = _alembic_config()
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+        _refuse_newer_tables(connection)
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise LedgerError(f"the ledger's tables could not be upgraded: {error}") from error
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the tables are those of this version of the program."""
+    with engine.begin() as connection:
+        return _revision(connection) == _head()
+
+
+def require_current(engine: Engine) -> None:
+    """Raise LedgerOutOfDate unless the tables are those of this version of the program."""
+    with engine.begin() as connection:
+        _refuse_newer_tables(connection)
+        revision = _revision(connection)
+    if revision != _head():
+        raise LedgerOutOfDate(
+            f"the ledger's tables are at revision {revision or 'none'}, this version of Fracture "
+            f"Screen needs {_head()}: run `fracture-screen db upgrade`"
+        )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver must not begin transactions by itself: _begin_immediate does.
+    connection.isolation_level = None
+    _write_ahead(connection)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    # SQLite doesn't wait for its busy timeout when two processes turn a new file to WAL at once.
+    deadline = time.monotonic() + _SQLITE_BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(_SQLITE_RETRY_S)
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that reads first and then writes gets BUSY at once, whatever the timeout.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _refuse_newer_tables(connection: Connection) -> None:
+    revision = _revision(connection)
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if revision is not None and revision not in known:
+        raise LedgerOutOfDate(
+            f"the ledger's tables are at revision {revision}, which this version of Fracture "
+            "Screen does not know: install the version that made them, or a newer one"
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _head() -> str | None:
+    return _scripts().get_current_head()
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_alembic_config())
+
+
+def _alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config

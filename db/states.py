@@ -1,0 +1,80 @@
+"""States of studies and deliveries and the legal moves between them, as tables.
+
+No code changes a state except through `db.transitions`, which looks here first.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class StudyState(StrEnum):
+    """Where a study is on its way from reception to an outcome."""
+
+    RECEIVING = "RECEIVING"
+    """Instances are arriving; the study is not yet quiet."""
+    READY = "READY"
+    """Quiet for long enough, or retried by an operator: to be queued."""
+    QUEUED = "QUEUED"
+    """Handed to the broker (or about to be); no worker has claimed it."""
+    SCREENING = "SCREENING"
+    """A worker holds a lease on it."""
+    SCREENED = "SCREENED"
+    """Concluded with an outcome other than FAILED."""
+    FAILED = "FAILED"
+    """Given up, with a reason; an operator's retry or a late instance opens it again."""
+
+
+class Outcome(StrEnum):
+    """What an analysis says of its study."""
+
+    POSITIVE = "POSITIVE"
+    """Some radiograph reaches the specific operating point ("definite")."""
+    DOUBTFUL = "DOUBTFUL"
+    """Some radiograph reaches the sensitive operating point only ("suspicious")."""
+    NEGATIVE = "NEGATIVE"
+    """All eligible radiographs were analysed and stay below both operating points."""
+    NOT_ANALYSED = "NOT_ANALYSED"
+    """Nothing was eligible; the findings tell the reason per instance."""
+    FAILED = "FAILED"
+    """Something broke; the reason is recorded."""
+
+
+class DeliveryState(StrEnum):
+    """Where one result object is on its way to one destination."""
+
+    PENDING = "PENDING"
+    """To be sent at `next_attempt_at`."""
+    SENT = "SENT"
+    """The destination answered its C-STORE with success or a warning."""
+    COMMITTED = "COMMITTED"
+    """The destination took responsibility for it (storage commitment)."""
+    FAILED = "FAILED"
+    """Dead letter: not tried again until an operator replays it."""
+
+
+LEGAL_STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType(
+    {
+        StudyState.RECEIVING: frozenset({StudyState.READY, StudyState.FAILED}),
+        StudyState.READY: frozenset({StudyState.QUEUED, StudyState.RECEIVING, StudyState.FAILED}),
+        StudyState.QUEUED: frozenset(
+            {StudyState.SCREENING, StudyState.RECEIVING, StudyState.FAILED}
+        ),
+        StudyState.SCREENING: frozenset(
+            {StudyState.SCREENED, StudyState.QUEUED, StudyState.RECEIVING, StudyState.FAILED}
+        ),
+        StudyState.SCREENED: frozenset({StudyState.RECEIVING, StudyState.FAILED}),
+        StudyState.FAILED: frozenset({StudyState.RECEIVING, StudyState.READY}),
+    }
+)
+"""From each state, the states a study may move to."""
+
+LEGAL_DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
+    {
+        DeliveryState.PENDING: frozenset({DeliveryState.SENT, DeliveryState.FAILED}),
+        DeliveryState.SENT: frozenset({DeliveryState.COMMITTED, DeliveryState.FAILED}),
+        DeliveryState.COMMITTED: frozenset({DeliveryState.FAILED}),
+        DeliveryState.FAILED: frozenset({DeliveryState.PENDING}),
+    }
+)
+"""From each state, the states a delivery may move to."""

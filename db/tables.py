@@ -1,0 +1,194 @@
+"""The tables. UIDs, digests, states and numbers only: no patient data in any column.
+
+Rows never leave `db`; a change here needs a migration in `migrations/versions/`.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from db.columns import FreeText, UtcDateTime, terms
+from db.states import DeliveryState, Outcome, StudyState
+
+_UID = String(64)
+_SHA256 = String(64)
+_AE_TITLE = FreeText()
+_PATH = String(512)
+
+
+class Base(DeclarativeBase):
+    """Holds the metadata that the migrations are compared with."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Study(Base):
+    """A study and where it is. Its row is the lock of everything that hangs on it."""
+
+    __tablename__ = "study"
+    __table_args__ = (Index(None, "state", "state_changed_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(_UID, unique=True)
+    state: Mapped[StudyState] = mapped_column(terms(StudyState))
+    revision: Mapped[int] = mapped_column(default=1)
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Claims of this revision. Never lowered within it: (revision, attempts) names a lease."""
+    interruptions: Mapped[int] = mapped_column(default=0)
+    """Claims of this revision that a late instance cut short; they count towards no limit."""
+    calling_ae_title: Mapped[str] = mapped_column(_AE_TITLE)
+    """Of the first instance."""
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    last_instance_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
+    state_changed_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    """Or when it was last published, if QUEUED."""
+    ready_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    lease_owner: Mapped[str | None] = mapped_column(String(255))
+    lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    failure_reason: Mapped[str] = mapped_column(FreeText(), default="")
+    """Of the last failed attempt of this revision."""
+
+
+class Instance(Base):
+    """One received instance, whose bytes stand on disk as they were sent."""
+
+    __tablename__ = "instance"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id), index=True)
+    series_instance_uid: Mapped[str] = mapped_column(_UID)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(_UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(_UID)
+    calling_ae_title: Mapped[str] = mapped_column(_AE_TITLE)
+    path: Mapped[str] = mapped_column(_PATH, unique=True)
+    sha256: Mapped[str] = mapped_column(_SHA256)
+    size: Mapped[int] = mapped_column(BigInteger())
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime())
+
+
+class Delivery(Base):
+    """One result object on its way to one destination."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("result_object_id", "destination"),
+        Index(None, "state", "next_attempt_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    result_object_id: Mapped[int] = mapped_column(ForeignKey("result_object.id"))
+    destination: Mapped[str] = mapped_column(String(255))
+    state: Mapped[DeliveryState] = mapped_column(terms(DeliveryState))
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    """None once it is not PENDING."""
+    last_status: Mapped[int | None]
+    """DIMSE status of the last C-STORE response; None: there was no response."""
+    last_error: Mapped[str] = mapped_column(FreeText(), default="")
+    lease_owner: Mapped[str | None] = mapped_column(String(255))
+    """None under a lease that has not ended: published, not yet claimed."""
+    lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+
+
+class ResultObject(Base):
+    """A DICOM object that was made of a study; its bytes are frozen on disk."""
+
+    __tablename__ = "result_object"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id), index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, unique=True)
+    series_instance_uid: Mapped[str] = mapped_column(_UID)
+    sop_class_uid: Mapped[str] = mapped_column(_UID)
+    kind: Mapped[str] = mapped_column(String(32))
+    path: Mapped[str] = mapped_column(_PATH)
+    sha256: Mapped[str] = mapped_column(_SHA256)
+    size: Mapped[int] = mapped_column(BigInteger())
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    deliveries: Mapped[list[Delivery]] = relationship(order_by=Delivery.id)
+
+
+analysis_result = Table(
+    "analysis_result",
+    Base.metadata,
+    Column("analysis_id", ForeignKey("analysis.id"), primary_key=True),
+    Column("result_object_id", ForeignKey(ResultObject.id), primary_key=True, index=True),
+)
+
+
+class Finding(Base):
+    """What an analysis says of one frame of an instance."""
+
+    __tablename__ = "finding"
+    __table_args__ = (
+        UniqueConstraint("analysis_id", "sop_instance_uid", "frame_number"),
+        CheckConstraint("operating_point IN ('', 'sensitive', 'specific')", "operating_point"),
+        CheckConstraint("probability BETWEEN 0 AND 1", "probability"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    analysis_id: Mapped[int] = mapped_column(ForeignKey("analysis.id"))
+    sop_instance_uid: Mapped[str] = mapped_column(_UID)
+    frame_number: Mapped[int]
+    analysed: Mapped[bool]
+    reason: Mapped[str] = mapped_column(FreeText())
+    probability: Mapped[float | None]
+    operating_point: Mapped[str] = mapped_column(String(16))
+    peak_row: Mapped[int | None]
+    peak_column: Mapped[int | None]
+
+
+class Analysis(Base):
+    """One run over one revision of a study. Current until a later one supersedes it."""
+
+    __tablename__ = "analysis"
+    __table_args__ = (
+        UniqueConstraint("study_id", "revision"),
+        Index(
+            "uq_analysis_current",
+            "study_id",
+            unique=True,
+            sqlite_where=text("superseded_at IS NULL"),
+            postgresql_where=text("superseded_at IS NULL"),
+        ),
+        CheckConstraint("probability BETWEEN 0 AND 1", "probability"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id))
+    revision: Mapped[int]
+    model_name: Mapped[str] = mapped_column(String(255))
+    model_version: Mapped[str] = mapped_column(String(255))
+    model_digest: Mapped[str] = mapped_column(String(255))
+    outcome: Mapped[Outcome] = mapped_column(terms(Outcome))
+    reason: Mapped[str] = mapped_column(FreeText())
+    probability: Mapped[float | None]
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    finished_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    superseded_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    findings: Mapped[list[Finding]] = relationship(order_by=Finding.id)
+    results: Mapped[list[ResultObject]] = relationship(
+        secondary=analysis_result, order_by=ResultObject.id
+    )

@@ -1,0 +1,142 @@
+"""A model as it is shipped: a folder with `weights.npz` and `card.json`, checked by digest.
+
+Weights only, never pickled code or a Keras file (CVE-2025-9905, -9906): the network is built from
+`architectures`. Large kernels are stored as float16.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.architectures import Architecture
+from models.calibration import Calibration
+from models.errors import BundleError
+from models.prediction import ModelIdentity, OperatingPoints
+from models.preprocessing import Preprocessing
+
+BUNDLES = Path(__file__).parent / "bundles"
+DEFAULT_BUNDLE = BUNDLES / "fracture-mobilenetv2"
+CARD_FILE = "card.json"
+WEIGHTS_FILE = "weights.npz"
+FLOAT16_FROM_ELEMENTS = 5000
+
+Weights = Mapping[str, npt.NDArray[Any]]
+"""`layer/variable` → array. Any: float16 or float32, as stored."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelBundle:
+    """Everything that serving needs. `card` is the whole JSON, for people and reports."""
+
+    identity: ModelIdentity
+    architecture: Architecture
+    preprocessing: Preprocessing
+    calibration: Calibration
+    operating_points: OperatingPoints
+    body_parts: frozenset[str]
+    limits: tuple[str, ...]
+    card: Mapping[str, Any]
+    weights: Weights
+
+
+def load_bundle(folder: Path) -> ModelBundle:
+    """Read and check a bundle.
+
+    Raises:
+        BundleError: a file is missing, the card is not of this form or contradicts itself, or the
+            weights' SHA-256 is not the one that the card states.
+    """
+    card_bytes, weights_bytes = _read(folder / CARD_FILE), _read(folder / WEIGHTS_FILE)
+    try:
+        card = json.loads(card_bytes)
+        _check_weights_digest(folder, card["weights_sha256"], weights_bytes)
+        architecture = Architecture(**card["architecture"])
+        preprocessing = Preprocessing(**card["preprocessing"])
+        _check_input_sizes(architecture, preprocessing)
+        return ModelBundle(
+            identity=ModelIdentity(card["name"], card["version"], digest_of(card)),
+            architecture=architecture,
+            preprocessing=preprocessing,
+            calibration=Calibration(**card["calibration"]),
+            operating_points=OperatingPoints(**card["operating_points"]),
+            body_parts=frozenset(card["scope"]["body_parts"]),
+            limits=tuple(card["limits"]),
+            card=card,
+            weights=_unpack(weights_bytes),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"{folder / CARD_FILE} is not a model card that this version reads ({error!r}); "
+            "write it with `fracture-screen train`"
+        ) from error
+
+
+def save_bundle(folder: Path, card: Mapping[str, Any], weights: Weights) -> None:
+    """Write `weights.npz` (large kernels as float16) and `card.json` with the weights' digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights_bytes = _pack(weights)
+    complete = {**card, "weights_sha256": hashlib.sha256(weights_bytes).hexdigest()}
+    (folder / WEIGHTS_FILE).write_bytes(weights_bytes)
+    (folder / CARD_FILE).write_text(json.dumps(complete, indent=2, ensure_ascii=False) + "\n")
+
+
+def rounded_for_storage(weights: Weights) -> Weights:
+    """The weights as float32 after a trip through a bundle: figures are measured on these."""
+    return {name: array.astype(np.float32) for name, array in _stored(weights).items()}
+
+
+def digest_of(card: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of the canonical JSON; it covers the weights, whose digest the card states."""
+    return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"cannot read {path} ({error.strerror}); a bundle is a folder with {CARD_FILE} and "
+            f"{WEIGHTS_FILE}: check the setting model.bundle"
+        ) from error
+
+
+def _check_weights_digest(folder: Path, stated: str, weights_bytes: bytes) -> None:
+    found = hashlib.sha256(weights_bytes).hexdigest()
+    if found != stated:
+        raise BundleError(
+            f"{folder / WEIGHTS_FILE} has SHA-256 {found}, but its card states {stated}: the file "
+            "was changed or damaged; install the bundle again"
+        )
+
+
+def _check_input_sizes(architecture: Architecture, preprocessing: Preprocessing) -> None:
+    if architecture.input_size != preprocessing.input_size:
+        raise ValueError(
+            f"architecture.input_size is {architecture.input_size}, but "
+            f"preprocessing.input_size is {preprocessing.input_size}"
+        )
+
+
+def _pack(weights: Weights) -> bytes:
+    buffer = BytesIO()
+    np.savez(buffer, allow_pickle=False, **_stored(weights))
+    return buffer.getvalue()
+
+
+def _stored(weights: Weights) -> Weights:
+    return {
+        name: array.astype(np.float16) if array.size > FLOAT16_FROM_ELEMENTS else array
+        for name, array in weights.items()
+    }
+
+
+def _unpack(weights_bytes: bytes) -> Weights:
+    with np.load(BytesIO(weights_bytes), allow_pickle=False) as stored:
+        return {name: stored[name].astype(np.float32) for name in stored.files}

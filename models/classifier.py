@@ -1,0 +1,66 @@
+"""Radiographs in, predictions with saliency maps out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from models.architectures import FEATURES_LAYER
+from models.bundle import ModelBundle
+from models.engine import Engine, KerasEngine, dense_head
+from models.gradcam import grad_cam_plus_plus, to_saliency_map
+from models.prediction import FloatArray, Prediction, SaliencyMap
+from models.preprocessing import Letterbox, letterbox, to_network_input
+
+BATCH_SIZE = 16
+
+
+class Classification(NamedTuple):
+    """One radiograph's prediction and where it comes from."""
+
+    prediction: Prediction
+    saliency: SaliencyMap
+
+
+class Classifier:
+    """A loaded bundle, ready to classify; safe to use from one thread at a time."""
+
+    def __init__(self, bundle: ModelBundle, engine: Engine | None = None) -> None:
+        self.bundle = bundle
+        self._engine = engine or KerasEngine(bundle)
+        self._head = dense_head(bundle.weights)
+
+    def classify(self, radiographs: Sequence[FloatArray]) -> list[Classification]:
+        """Classify and explain, in one forward pass per `BATCH_SIZE` radiographs.
+
+        Args:
+            radiographs: float32 (rows, columns) in [0, 1], bone bright, of any size each.
+        """
+        results: list[Classification] = []
+        for start in range(0, len(radiographs), BATCH_SIZE):
+            results += self._classify_batch(radiographs[start : start + BATCH_SIZE])
+        return results
+
+    def _classify_batch(self, radiographs: Sequence[FloatArray]) -> list[Classification]:
+        prepared = [letterbox(pixels, self.bundle.preprocessing) for pixels in radiographs]
+        batch = to_network_input(np.stack([square for square, _ in prepared]))
+        features, logits = self._engine.run(batch)
+        probabilities = self.bundle.calibration.probability(logits)
+        return [
+            Classification(self._prediction(float(p)), self._explain(maps, box))
+            for p, maps, (_, box) in zip(probabilities, features, prepared, strict=True)
+        ]
+
+    def _prediction(self, probability: float) -> Prediction:
+        crossed = self.bundle.operating_points.crossed(probability)
+        return Prediction(probability, crossed, self.bundle.identity)
+
+    def _explain(self, features: FloatArray, box: Letterbox) -> SaliencyMap:
+        activation_map = grad_cam_plus_plus(features, self._head.gradient(features))
+        return to_saliency_map(
+            activation_map,
+            box,
+            self.bundle.preprocessing.input_size,
+            method="Grad-CAM++",
+            target_layer=FEATURES_LAYER,
+        )

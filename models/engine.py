@@ -1,0 +1,86 @@
+"""Runs a bundle's network: network input in, (features, logits) out. Imports keras when made."""
+
+from typing import Protocol
+
+import numpy as np
+
+from models.architectures import HIDDEN_LAYER, LOGIT_LAYER, KerasModel, build
+from models.bundle import ModelBundle, Weights
+from models.errors import BundleError
+from models.gradcam import DenseHead
+from models.prediction import FloatArray
+
+
+class Engine(Protocol):
+    """What `Classifier` needs; a faster runtime only has to return the same two arrays."""
+
+    def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(n, size, size, 3) in [-1, 1] → features (n, h, w, K) and logits (n)."""
+
+
+class KerasEngine:
+    """The network in Keras on TensorFlow, traced once into a graph (`tf.function`)."""
+
+    def __init__(self, bundle: ModelBundle) -> None:
+        import tensorflow as tf
+
+        network = build(bundle.architecture)
+        set_weights(network, bundle.weights)
+        size = bundle.architecture.input_size
+        self._graph = tf.function(
+            lambda batch: network(batch, training=False),
+            input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)],
+        )
+
+    def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """See `Engine.run`."""
+        features, logits = self._graph(batch)
+        return features.numpy(), logits.numpy()[:, 0]
+
+
+def get_weights(network: KerasModel) -> Weights:
+    """All variables of a Keras model by `layer/variable`."""
+    return {
+        f"{layer.name}/{variable.name}": np.asarray(variable)
+        for layer in network.layers
+        for variable in layer.variables
+        if variable.name not in _NOT_WEIGHTS
+    }
+
+
+def set_weights(network: KerasModel, weights: Weights) -> None:
+    """Fill every variable of a Keras model.
+
+    Raises:
+        BundleError: a variable is missing, left over or of another shape.
+    """
+    variables = {
+        f"{layer.name}/{variable.name}": variable
+        for layer in network.layers
+        for variable in layer.variables
+        if variable.name not in _NOT_WEIGHTS
+    }
+    if unmatched := variables.keys() ^ weights.keys():
+        raise BundleError(
+            f"the bundle's weights are not those of {network.name}: {len(unmatched)} names differ, "
+            f"for example {sorted(unmatched)[0]}"
+        )
+    for name, variable in variables.items():
+        if tuple(variable.shape) != weights[name].shape:
+            raise BundleError(
+                f"weight {name} has shape {weights[name].shape}, the network expects "
+                f"{tuple(variable.shape)}"
+            )
+        variable.assign(weights[name])
+
+
+def dense_head(weights: Weights) -> DenseHead:
+    """The head's weights, for the closed-form explanation."""
+    return DenseHead(
+        weights[f"{HIDDEN_LAYER}/kernel"].astype(np.float32),
+        weights[f"{HIDDEN_LAYER}/bias"].astype(np.float32),
+        weights[f"{LOGIT_LAYER}/kernel"].astype(np.float32),
+    )
+
+
+_NOT_WEIGHTS = frozenset({"seed_generator_state"})

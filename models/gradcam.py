@@ -1,0 +1,90 @@
+"""Grad-CAM and Grad-CAM++ in closed form, and the way from a class activation map to a SaliencyMap.
+
+Between the last convolution's features A (h, w, K) and the logit S there is only global average
+pooling and a dense head, so dS/dA is the same at every position: no backward pass is needed and any
+engine that returns A can explain itself. The functions also take full gradients (h, w, K), so that
+a test can compare them with automatic differentiation.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from models.prediction import FloatArray, SaliencyMap
+from models.preprocessing import Letterbox
+
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DenseHead:
+    """Weights of pooled (K) → dense ReLU (H) → logit: kernels (K, H) and (H, 1), bias (H)."""
+
+    hidden_kernel: FloatArray
+    hidden_bias: FloatArray
+    logit_kernel: FloatArray
+
+    def gradient(self, features: FloatArray) -> Float64Array:
+        """dS/dA at any one position, shape (K), for features (h, w, K).
+
+        dS/dpooled = W₁ · (1[z > 0] ⊙ w₂), and pooling spreads it evenly: divided by h·w.
+        """
+        height, width, _ = features.shape
+        pooled = features.mean(axis=(0, 1), dtype=np.float64)
+        active = pooled @ self.hidden_kernel.astype(np.float64) + self.hidden_bias > 0
+        weights = np.where(active, self.logit_kernel[:, 0].astype(np.float64), 0.0)
+        gradient: Float64Array = self.hidden_kernel.astype(np.float64) @ weights
+        gradient /= height * width
+        return gradient
+
+
+def grad_cam(features: FloatArray, gradients: Float64Array) -> Float64Array:
+    """Grad-CAM (Selvaraju et al. 2017, eq. 1 and 2): relu(Σ mean(dS/dA_k) · A_k).
+
+    Args:
+        features: (h, w, K), activations of the last convolution.
+        gradients: (K) or (h, w, K), dS/dA.
+
+    Returns:
+        (h, w), ≥ 0, not normalised.
+    """
+    full = np.broadcast_to(gradients, features.shape)
+    return _positive_sum(features.astype(np.float64), full.mean(axis=(0, 1)))
+
+
+def grad_cam_plus_plus(features: FloatArray, gradients: Float64Array) -> Float64Array:
+    """Grad-CAM++ (Chattopadhay et al. 2018, eq. 10, 11 and 19, with the score exp(S)).
+
+    α = g² / (2g² + ΣA·g³), w = Σ α·relu(g), map = relu(Σ w_k·A_k). α is 0 where its denominator is.
+    Arguments and result as `grad_cam`.
+    """
+    activations = features.astype(np.float64)
+    full = np.broadcast_to(gradients, features.shape)
+    squared = full**2
+    denominator = 2.0 * squared + activations.sum(axis=(0, 1)) * full * squared
+    safe = np.abs(denominator) > np.finfo(np.float64).tiny
+    alpha = np.divide(squared, denominator, out=np.zeros_like(squared), where=safe)
+    weights = (alpha * np.maximum(full, 0.0)).sum(axis=(0, 1))
+    return _positive_sum(activations, weights)
+
+
+def to_saliency_map(
+    activation_map: Float64Array, box: Letterbox, size: int, *, method: str, target_layer: str
+) -> SaliencyMap:
+    """Scale an (h, w) map by its maximum and cut it to what the radiograph covers of the input.
+
+    The result has `box.rows` × `box.columns` values (input pixels), bilinear between the cells.
+    """
+    square = cv2.resize(activation_map, (size, size), interpolation=cv2.INTER_LINEAR)
+    values = box.crop(square.astype(np.float32))
+    peak = float(values.max())
+    scaled = values / peak if peak > 0 else np.zeros_like(values)
+    return SaliencyMap(scaled, method, target_layer)
+
+
+def _positive_sum(activations: Float64Array, weights: Float64Array) -> Float64Array:
+    """relu(Σ w_k · A_k), (h, w)."""
+    summed: Float64Array = np.maximum(activations @ weights, 0.0)
+    return summed

@@ -1,0 +1,53 @@
+"""Radiographs for the tests: synthetic phantoms that the project draws, and the shared real ones."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dicom_node.image_file import wrap_as_dx
+from dicom_node.result_file import write_result
+from dicom_node.uids import derived_uid
+from tests.paths import SHARED_DATA
+from worker.offline import wrap_picture
+from worker.phantom import draw_phantom
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+WG04 = SHARED_DATA / "dicom" / "wg04"
+ODDITIES = SHARED_DATA / "dicom" / "oddities"
+FRACATLAS = SHARED_DATA / "fracatlas"
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A synthetic DX instance on disk."""
+
+    path: Path
+    study_instance_uid: str
+    sop_instance_uid: str
+
+
+def write_phantom(
+    folder: Path, study: str, number: int = 1, *, body_part_examined: str = "HAND"
+) -> Phantom:
+    """A small phantom; the same study name and number give the same instance."""
+    study_uid, uid = derived_uid("test study", study), derived_uid("test", study, str(number))
+    dataset = wrap_as_dx(
+        draw_phantom(number, fractured=bool(number % 2), rows=256, columns=208),
+        study_instance_uid=study_uid,
+        series_instance_uid=derived_uid("test series", study),
+        sop_instance_uid=uid,
+        patient_id=f"SYNTHETIC-{study}"[:64],
+        patient_name="Synthetic^Phantom",
+        now=NOW,
+        body_part_examined=body_part_examined,
+        synthetic_note="Synthetic phantom",
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{uid}.dcm"
+    write_result(dataset, path)
+    return Phantom(path, study_uid, uid)
+
+
+def wrap_fracatlas(image_id: str, folder: Path) -> Path:
+    """A FracAtlas picture as synthetic DX."""
+    return wrap_picture(FRACATLAS / "images" / image_id, folder, NOW)

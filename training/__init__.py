@@ -1,0 +1,1 @@
+"""Data, splits, training, evaluation and the writing of bundles. Knows `models`, never `db`."""

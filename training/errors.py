@@ -1,0 +1,18 @@
+"""Errors of this package.
+
+TrainingError
+├── DataError   labelled data or pretrained weights are missing, unreadable or too few
+└── RunError    a run's folder holds another run, or its network learned nothing
+"""
+
+
+class TrainingError(Exception):
+    """Root of every error that `training` raises on purpose."""
+
+
+class DataError(TrainingError):
+    """Labelled data cannot be used; the message says which file and what was expected."""
+
+
+class RunError(TrainingError):
+    """A run cannot go on or gives no bundle; the message says why and what to do."""

@@ -1,0 +1,94 @@
+"""The Celery application: broker, queues, and what keeps tasks from being lost or doubled."""
+
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Queue
+
+from worker.settings import Settings
+
+TRIAGE_QUEUE = "triage"
+DELIVERY_QUEUE = "delivery"
+QUEUES = (TRIAGE_QUEUE, DELIVERY_QUEUE)
+SCREEN_TASK = "fracture_screen.screen_study"
+DELIVER_TASK = "fracture_screen.deliver_results"
+
+_ROUTES = {SCREEN_TASK: {"queue": TRIAGE_QUEUE}, DELIVER_TASK: {"queue": DELIVERY_QUEUE}}
+
+
+def make_celery(settings: Settings) -> Celery:
+    """An application that is connected to nothing yet.
+
+    Messages hold ids only, as JSON. A task is acknowledged after it ran; a doubled message is
+    harmless, since work is claimed in the ledger.
+    """
+    app = Celery(
+        "fracture_screen", broker=settings.broker_url or "filesystem://", set_as_current=False
+    )
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        task_queues=[_queue(name) for name in QUEUES],
+        task_routes=_ROUTES,
+        task_default_queue=TRIAGE_QUEUE,
+        task_create_missing_queues=False,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_soft_shutdown_timeout=settings.listener.stop_grace_s,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=_transport_options(settings),
+    )
+    return app
+
+
+def publish_study(app: Celery, study_id: int, revision: int) -> None:
+    """Queue one study for screening. Raises kombu's OperationalError if the broker is away."""
+    app.send_task(SCREEN_TASK, (study_id, revision), retry=False)
+
+
+def publish_delivery(app: Celery, study_id: int, destination: str) -> None:
+    """Queue a study's due results for one destination. Raises as `publish_study`."""
+    app.send_task(DELIVER_TASK, (study_id, destination), retry=False)
+
+
+def queue_depth(settings: Settings) -> dict[str, int]:
+    """Messages waiting per queue. Raises kombu's OperationalError if the broker is away."""
+    if not settings.broker_url:
+        waiting = [path.name for path in _messages_folder(settings).glob("*.msg")]
+        return {queue: sum(f".{queue}." in name for name in waiting) for queue in QUEUES}
+    with make_celery(settings).connection_for_read() as connection:
+        channel = connection.default_channel
+        return {
+            queue: channel.queue_declare(queue, passive=False, durable=True).message_count
+            for queue in QUEUES
+        }
+
+
+def _queue(name: str) -> Queue:
+    return Queue(name, routing_key=name)  # type: ignore[no-untyped-call]  # kombu's is untyped
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:  # Any: as kombu takes them
+    if settings.broker_url:
+        # Longer than any lease: Redis gives a message to a second worker after this time.
+        return {"visibility_timeout": max(3600, 2 * settings.study.lease_s)}
+    messages = _messages_folder(settings)
+    control = messages.parent / "control"
+    for folder in (messages, control):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return {
+        "data_folder_in": str(messages),
+        "data_folder_out": str(messages),
+        "control_folder": str(control),
+        "polling_interval": 0.05,
+    }
+
+
+def _messages_folder(settings: Settings) -> Path:
+    return settings.data_folder.resolve() / "broker" / "messages"

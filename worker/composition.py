@@ -1,0 +1,84 @@
+"""The composition root: settings in, connected parts out. Nothing connects anywhere else."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from db.errors import LedgerOutOfDate
+from db.ledger import Ledger
+from db.session import is_current, make_engine, upgrade
+from dicom_node.radiograph import PixelLimits
+from dicom_node.spool import Spool
+from models.bundle import load_bundle
+from models.classifier import Classifier
+from worker.screening import Screener
+from worker.settings import Settings
+
+MIB = 1024 * 1024
+
+
+def utc_now() -> datetime:
+    """The clock of production."""
+    return datetime.now(UTC)
+
+
+def make_folders(settings: Settings) -> None:
+    """Create the data folder for us alone: it holds radiographs of patients."""
+    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.results_folder.mkdir(exist_ok=True, mode=0o700)
+
+
+def open_database(settings: Settings) -> Engine:
+    """An engine whose tables are of this version; the embedded database is created or migrated.
+
+    Raises:
+        LedgerOutOfDate: another database has other tables than this version needs.
+    """
+    make_folders(settings)
+    engine = make_engine(settings.effective_database_url)
+    if settings.is_embedded_database:
+        upgrade(engine)
+    elif not is_current(engine):
+        raise LedgerOutOfDate()
+    return engine
+
+
+def open_ledger(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Ledger:
+    """The ledger, ready for use."""
+    return Ledger(open_database(settings), clock)
+
+
+def open_spool(settings: Settings) -> Spool:
+    """The spool in the data folder."""
+    make_folders(settings)
+    return Spool(settings.spool_folder, minimum_free_bytes=settings.listener.minimum_free_mib * MIB)
+
+
+def open_classifier(settings: Settings) -> Classifier:
+    """Load the bundle and trace its network (seconds)."""
+    quieten_tensorflow()
+    return Classifier(load_bundle(settings.model.bundle))
+
+
+def make_screener(settings: Settings) -> Screener:
+    """The classifier with its limits, ready to screen (seconds)."""
+    return Screener(open_classifier(settings), pixel_limits(settings), utc_now)
+
+
+def pixel_limits(settings: Settings) -> PixelLimits:
+    """The caps before decoding."""
+    limits = settings.limits
+    return PixelLimits(
+        max_rows=limits.maximum_rows,
+        max_columns=limits.maximum_columns,
+        max_frames=limits.maximum_frames,
+        max_bytes=limits.maximum_instance_mib * MIB,
+    )
+
+
+def quieten_tensorflow() -> None:
+    """Before TensorFlow is imported: only its errors, and Keras on TensorFlow if nothing else."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")

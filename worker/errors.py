@@ -1,0 +1,23 @@
+"""Errors of this package.
+
+WorkerError
+├── SettingsError   the settings file or the environment cannot be used
+├── NothingToDo     a command was given no file that it can work on
+└── DemoFailed      the demo could not start, or stood still
+"""
+
+
+class WorkerError(Exception):
+    """Root of every error that `worker` raises on purpose; the CLI prints it without a trace."""
+
+
+class SettingsError(WorkerError):
+    """Settings are wrong; the message names the setting and what is allowed."""
+
+
+class NothingToDo(WorkerError):
+    """No input; the message says what was looked for."""
+
+
+class DemoFailed(WorkerError):
+    """The demo's own parts did not do their work; the message says which."""

@@ -1,0 +1,103 @@
+"""Step 2: the listener's sink, and the reconciler that repairs what a crash left in the spool."""
+
+import time
+from pathlib import Path
+
+import structlog
+
+from db.ledger import Ledger
+from db.records import NewInstance, RegistrationKind
+from dicom_node.errors import UnreadableInstance
+from dicom_node.instance import ReceivedInstance
+from dicom_node.radiograph import read_header
+from dicom_node.received import describe_file
+from dicom_node.result_file import is_own_result
+from dicom_node.spool import Spool
+from dicom_node.storage_scp import Receipt
+
+_log = structlog.get_logger(__name__)
+
+ORPHAN_AGE_S = 60.0
+"""A spooled file younger than this may be one whose registration is still under way."""
+RECONCILED = "RECONCILED"
+"""Calling AE title of an instance whose association is no longer known."""
+
+_RECEIPTS = {
+    RegistrationKind.ACCEPTED: Receipt.ACCEPTED,
+    RegistrationKind.DUPLICATE: Receipt.DUPLICATE,
+    RegistrationKind.CONFLICT: Receipt.CONFLICT,
+}
+
+
+class Intake:
+    """Registers spooled instances in the ledger. Safe to call from several threads."""
+
+    def __init__(self, ledger: Ledger, spool: Spool, data_folder: Path) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._data_folder = data_folder.resolve()
+
+    def register(self, instance: ReceivedInstance) -> Receipt:
+        """The listener's sink. Our own results that a PACS routes back open no study again."""
+        if is_own_result(read_header(instance.path)):
+            _log.info("own_result_ignored", sop_instance_uid=instance.sop_instance_uid)
+            return Receipt.DUPLICATE
+        path = self._relative(instance.path)
+        registration = self._ledger.register_instance(
+            NewInstance(
+                study_instance_uid=instance.study_instance_uid,
+                series_instance_uid=instance.series_instance_uid,
+                sop_instance_uid=instance.sop_instance_uid,
+                sop_class_uid=instance.sop_class_uid,
+                transfer_syntax_uid=instance.transfer_syntax_uid,
+                calling_ae_title=instance.calling_ae_title,
+                path=path,
+                sha256=instance.sha256,
+                size=instance.size,
+            )
+        )
+        if registration.kind is RegistrationKind.DUPLICATE and self._ledger.known_path(path):
+            # The reconciler registered this very file first: it must not be discarded.
+            return Receipt.ACCEPTED
+        return _RECEIPTS[registration.kind]
+
+    def reconcile(self, orphan_age_s: float = ORPHAN_AGE_S) -> int:
+        """Register spooled files that have no row; raise the alarm for rows without a file.
+
+        Returns how many files were registered.
+        """
+        self._spool.remove_stale_temporaries(max(orphan_age_s, ORPHAN_AGE_S))
+        found = sum(self._adopt(path) for path in self._old_files(orphan_age_s))
+        self._report_missing_files()
+        return found
+
+    def _old_files(self, age_s: float) -> list[Path]:
+        newest = time.time() - age_s
+        return [path for path in self._spool.files() if path.stat().st_mtime <= newest]
+
+    def _adopt(self, path: Path) -> bool:
+        if self._ledger.known_path(self._relative(path)):
+            return False
+        try:
+            instance = describe_file(path, RECONCILED)
+            receipt = self.register(instance)
+        except UnreadableInstance as error:
+            kept = self._spool.quarantine(path)
+            _log.critical("orphan_unreadable", quarantined_file=kept.name, reason=str(error))
+            return False
+        if receipt is Receipt.DUPLICATE:
+            self._spool.discard(path)
+        elif receipt is Receipt.CONFLICT:
+            self._spool.quarantine(path)
+        _log.warning(
+            "orphan_reconciled", sop_instance_uid=instance.sop_instance_uid, receipt=receipt.value
+        )
+        return receipt is Receipt.ACCEPTED
+
+    def _report_missing_files(self) -> None:
+        for sop_instance_uid, path in self._ledger.instance_paths():
+            if not (self._data_folder / path).is_file():
+                _log.critical("instance_file_missing", sop_instance_uid=sop_instance_uid)
+
+    def _relative(self, path: Path) -> str:
+        return path.resolve().relative_to(self._data_folder).as_posix()

@@ -1,0 +1,1 @@
+"""The report of a study as PDF: `content` reads the header, `document` renders, `text` prints."""

@@ -1,0 +1,109 @@
+"""What a report says about patient, study, radiograph and model: data set in, plain text out."""
+
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset
+from pydicom.valuerep import PersonName
+
+from models.bundle import ModelBundle
+from worker.report.parts import ReportHeader, ReportImage, ReportModel
+
+
+def report_header(reference: Dataset) -> ReportHeader:
+    """Patient and study as the source states them; "" where it does not."""
+    return ReportHeader(
+        patient_name=person_name(reference.get("PatientName")),
+        patient_id=_text(reference, "PatientID"),
+        patient_birth_date=_date(reference, "PatientBirthDate"),
+        patient_sex=_text(reference, "PatientSex"),
+        accession_number=_text(reference, "AccessionNumber"),
+        study_date=_date(reference, "StudyDate"),
+        study_description=_text(reference, "StudyDescription"),
+        referring_physician_name=person_name(reference.get("ReferringPhysicianName")),
+        institution_name=_text(reference, "InstitutionName"),
+        study_instance_uid=_text(reference, "StudyInstanceUID"),
+    )
+
+
+def report_image(
+    reference: Dataset,
+    number: int,
+    frame_number: int,
+    *,
+    probability: float | None = None,
+    operating_point: Literal["", "suspicious", "definite"] = "",
+    reason: str = "",
+    picture: npt.NDArray[np.uint8] | None = None,
+    overlay: npt.NDArray[np.uint8] | None = None,
+) -> ReportImage:
+    """One line of the report's table; `number` counts the study's images from 1."""
+    frame = f", frame {frame_number}" if _text(reference, "NumberOfFrames") not in ("", "1") else ""
+    return ReportImage(
+        label=f"Image {number}{frame}",
+        body_part_examined=_text(reference, "BodyPartExamined"),
+        laterality=_text(reference, "ImageLaterality") or _text(reference, "Laterality"),
+        view_position=_text(reference, "ViewPosition"),
+        series_number=_text(reference, "SeriesNumber"),
+        instance_number=_text(reference, "InstanceNumber"),
+        probability=probability,
+        operating_point=operating_point,
+        reason=reason,
+        picture=picture,
+        overlay=overlay,
+    )
+
+
+def report_model(bundle: ModelBundle) -> ReportModel:
+    """The model with its measured performance and its limits, from the card."""
+    return ReportModel(
+        name=bundle.identity.name,
+        version=bundle.identity.version,
+        digest=bundle.identity.digest,
+        sensitive_threshold=bundle.operating_points.sensitive,
+        specific_threshold=bundle.operating_points.specific,
+        summary=(_performance(bundle.card["metrics"]["test"]), *bundle.limits),
+    )
+
+
+def person_name(value: PersonName | str | None) -> str:
+    """ "Family, Given Middle" per component group (PS3.5 6.2.1.2), groups joined by " / "."""
+    groups = [_group(group) for group in str(value or "").split("=")]
+    return " / ".join(dict.fromkeys(group for group in groups if group))
+
+
+def _group(group: str) -> str:
+    family, _, rest = group.partition("^")
+    given = " ".join(part for part in rest.split("^")[:2] if part.strip())
+    return ", ".join(part.strip() for part in (family, given) if part.strip())
+
+
+def _performance(metrics: dict[str, Any]) -> str:  # Any: JSON of the card
+    points = metrics["operating_points"]
+
+    def percent(estimate: dict[str, float]) -> str:
+        value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
+        return f"{value:.0f} % ({low:.0f}–{high:.0f})"
+
+    return (
+        f"Measured on {metrics['radiographs']} test radiographs, {metrics['fractured']} of them "
+        f"fractured (95 % interval): AUC {metrics['auc']['value']:.2f} "
+        f"({metrics['auc']['low']:.2f}–{metrics['auc']['high']:.2f}); suspicious: sensitivity "
+        f"{percent(points['sensitive']['sensitivity'])}, specificity "
+        f"{percent(points['sensitive']['specificity'])}; definite: sensitivity "
+        f"{percent(points['specific']['sensitivity'])}, specificity "
+        f"{percent(points['specific']['specificity'])}."
+    )
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    return str(dataset.get(keyword) or "").strip()
+
+
+def _date(dataset: Dataset, keyword: str) -> str:
+    """ISO form of a DA value (PS3.5 6.2); shown as it is if it is no such value."""
+    stated = _text(dataset, keyword)
+    if len(stated) == 8 and stated.isdigit():
+        return f"{stated[:4]}-{stated[4:6]}-{stated[6:]}"
+    return stated

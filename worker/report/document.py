@@ -1,0 +1,421 @@
+"""The report of a study as PDF: plain content in, bytes out.
+
+Wording and layout only: no DICOM, no database rows, no clock. What a report holds is in
+worker.report.parts, what stands on every page in worker.report.page, how any text becomes
+printable in worker.report.text.
+"""
+
+from io import BytesIO
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from reportlab.lib.colors import HexColor, white
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
+from reportlab.platypus import (
+    Flowable,
+    Image,
+    KeepTogether,
+    Paragraph,
+    SimpleDocTemplate,
+    Spacer,
+    Table,
+    TableStyle,
+)
+
+from worker.report.page import CONTENT_WIDTH, FOOT_HEIGHT, HEAD_HEIGHT, MARGIN, numbered_canvas
+from worker.report.parts import (
+    ReportContent,
+    ReportHeader,
+    ReportImage,
+    ReportModel,
+    check_content,
+)
+from worker.report.text import MISSING_GLYPH, REGULAR, lacks_glyphs, markup, printable
+
+TITLE = "Fracture screening report"
+
+
+class _Wording(NamedTuple):
+    headline: str
+    statement: str
+    colour: str
+
+
+_OUTCOMES = {
+    "POSITIVE": _Wording(
+        "Suspected fracture: definite",
+        "At least one radiograph reaches the definite operating point.",
+        "#9B1C1C",
+    ),
+    "DOUBTFUL": _Wording(
+        "Suspicious for fracture",
+        "At least one radiograph reaches the suspicious operating point, none the definite one.",
+        "#A84300",
+    ),
+    "NEGATIVE": _Wording(
+        "No fracture flagged",
+        "All analysed radiographs are below both operating points. "
+        "This does not exclude a fracture.",
+        "#33475B",
+    ),
+    "NOT_ANALYSED": _Wording(
+        "Not analysed",
+        "No radiograph of this study could be analysed. "
+        "Nothing is said about the presence of a fracture.",
+        "#5B5F66",
+    ),
+    "FAILED": _Wording(
+        "Analysis failed",
+        "The analysis did not finish. Nothing is said about the presence of a fracture.",
+        "#3B2A55",
+    ),
+}
+_FINDINGS = {
+    "definite": "Suspected fracture: definite",
+    "suspicious": "Suspicious for fracture",
+    "": "Below both operating points",
+}
+_HOW_TO_READ = (
+    "Colour shows the network's relative attention on a coarse grid. It is not the outline of a "
+    "fracture, and a region without colour may be fractured. A solid frame marks the definite, "
+    "a dashed frame the suspicious operating point. Pictures are reduced: read the original "
+    "radiographs."
+)
+
+_INK = HexColor("#111827")
+_MUTED = HexColor("#4B5563")
+_RULE = HexColor("#C5CAD3")
+_SHADE = HexColor("#F1F3F6")
+_PAIR_WIDTH = CONTENT_WIDTH / 2 - 4 * mm
+# Low enough for the first flagged radiograph of a usual study to stand on the first page.
+_PAIR_HEIGHT = 106 * mm
+_FRAME_PADDING = 6  # SimpleDocTemplate's own, in points
+_THUMBNAILS_PER_ROW = 5
+_THUMBNAIL_SIDE = 32 * mm
+# A table's row must fit on a page, however long a text some device has sent.
+_LONGEST_CELL = 120
+_LONGEST_TEXT = 1000
+_PRINT_PIXELS_PER_POINT = 200 / 72
+
+
+def render_report(content: ReportContent) -> bytes:
+    """Render a report as PDF, A4 portrait, English, all fonts embedded.
+
+    The same content gives the same bytes: the PDF's own dates are fixed, its metadata name no
+    patient. Every text is shown literally, whatever it holds; a character that no shipped font
+    has is printed as an empty box, and the report says so.
+    Raises ValueError for an unknown outcome, a naive `generated_at`, or an image whose
+    probability, operating point or pictures contradict what ReportImage says.
+    """
+    check_content(content)
+    buffer = BytesIO()
+    document = SimpleDocTemplate(
+        buffer,
+        pagesize=A4,
+        leftMargin=MARGIN - _FRAME_PADDING,
+        rightMargin=MARGIN - _FRAME_PADDING,
+        topMargin=HEAD_HEIGHT,
+        bottomMargin=FOOT_HEIGHT,
+        title=TITLE,
+        author="Fracture Screen",
+        subject="AI result, not for primary diagnosis",
+        creator="Fracture Screen",
+        lang="en",
+        invariant=1,
+    )
+    header = content.header
+    patient = f"{header.patient_name or 'Name not stated'}, ID {header.patient_id or 'not stated'}"
+    maker = numbered_canvas(patient, header.study_instance_uid)
+    document.build(_story(content), canvasmaker=maker)
+    return buffer.getvalue()
+
+
+def _story(content: ReportContent) -> list[Flowable]:
+    return [
+        *_title_part(content),
+        *_header_part(content.header),
+        *_outcome_part(content),
+        *_images_part(content.images),
+        *_flagged_part(content.images),
+        *_others_part(content.images),
+        *_not_analysed_part(content.images),
+        *_model_part(content.model),
+    ]
+
+
+def _title_part(content: ReportContent) -> list[Flowable]:
+    made = content.generated_at.strftime("%Y-%m-%d %H:%M %Z")
+    revision = f"Revision {content.revision}"
+    if content.revision > 1:
+        revision += f", supersedes revision {content.revision - 1}"
+    half = CONTENT_WIDTH / 2
+    side = [
+        _text(line, half, size=8, muted=True, right=True)
+        for line in (revision, f"Generated {made}")
+    ]
+    table = Table([[_text(TITLE, half, size=16, bold=True), side]], colWidths=[half, half])
+    table.setStyle(TableStyle([*_TIGHT, ("VALIGN", (0, 0), (-1, -1), "BOTTOM")]))
+    return [table, Spacer(0, 3 * mm)]
+
+
+def _header_part(header: ReportHeader) -> list[Flowable]:
+    left = (
+        ("Patient", header.patient_name),
+        ("Patient ID", header.patient_id),
+        ("Birth date", header.patient_birth_date),
+        ("Sex", header.patient_sex),
+    )
+    right = (
+        ("Study", header.study_description),
+        ("Study date", header.study_date),
+        ("Accession number", header.accession_number),
+        ("Referring physician", header.referring_physician_name),
+    )
+    place = ("Institution", header.institution_name)
+    widths = [22 * mm, 64 * mm, 32 * mm, CONTENT_WIDTH - 118 * mm]
+    rows = [
+        [*_field(*a, widths[1], bold=a[0] == "Patient"), *_field(*b, widths[3])]
+        for a, b in zip(left, right, strict=True)
+    ]
+    rows.append(_field(*place, CONTENT_WIDTH - widths[0]))
+    table = Table(rows, colWidths=widths)
+    span = ("SPAN", (1, -1), (-1, -1))
+    rules = ("LINEBELOW", (0, 0), (-1, -1), 0.3, _RULE)
+    table.setStyle(TableStyle([*_SNUG, span, rules, ("LINEABOVE", (0, 0), (-1, 0), 0.3, _RULE)]))
+    parts: list[Flowable] = [table]
+    if any(lacks_glyphs(value) for _, value in (*left, *right, place)):
+        note = f"{MISSING_GLYPH} stands for a character that this report's fonts do not have."
+        parts.append(_text(note, CONTENT_WIDTH, size=7.5, muted=True))
+    return [*parts, Spacer(0, 4 * mm)]
+
+
+def _field(label: str, value: str, width: float, *, bold: bool = False) -> list[Paragraph]:
+    stated = bool(printable(value))
+    return [
+        _text(label, width, size=8, muted=True),
+        _text(value if stated else "not stated", width - 8, bold=bold and stated, muted=not stated),
+    ]
+
+
+def _outcome_part(content: ReportContent) -> list[Flowable]:
+    wording = _OUTCOMES[content.outcome]
+    analysed = sum(image.probability is not None for image in content.images)
+    width = CONTENT_WIDTH - 10 * mm
+    lines = [
+        _text(content.headline or wording.headline, width, size=17, bold=True, light=True),
+        _text(wording.statement, width, size=10, light=True),
+        *([_text(content.reason, width, size=9, light=True)] if content.reason else []),
+        _text(f"Analysed: {analysed} of {len(content.images)} images.", width, light=True),
+    ]
+    band = Table([[line] for line in lines], colWidths=[CONTENT_WIDTH])
+    band.setStyle(
+        TableStyle(
+            [
+                _FONT,
+                ("BACKGROUND", (0, 0), (-1, -1), HexColor(wording.colour)),
+                ("LEFTPADDING", (0, 0), (-1, -1), 5 * mm),
+                ("TOPPADDING", (0, 0), (-1, 0), 3 * mm),
+                ("TOPPADDING", (0, 1), (-1, -1), 1),
+                ("BOTTOMPADDING", (0, 0), (-1, -2), 1),
+                ("BOTTOMPADDING", (0, -1), (-1, -1), 3 * mm),
+            ]
+        )
+    )
+    return [band, Spacer(0, 4 * mm)]
+
+
+def _images_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
+    if not images:
+        return []
+    widths = [31 * mm, 24 * mm, 22 * mm, 26 * mm, 22 * mm, CONTENT_WIDTH - 125 * mm]
+    titles = ("Image", "Body part", "Side, view", "Series, image", "Probability", "Result")
+    head = [_text(t, w, size=8, bold=True) for t, w in zip(titles, widths, strict=True)]
+    rows = [
+        [
+            _text(_cut(cell, _LONGEST_CELL), width - 8, size=8, bold=bool(image.operating_point))
+            for cell, width in zip(_image_cells(image), widths, strict=True)
+        ]
+        for image in images
+    ]
+    table = Table([head, *rows], colWidths=widths, repeatRows=1)
+    table.setStyle(
+        TableStyle(
+            [
+                *_SNUG,
+                ("BACKGROUND", (0, 0), (-1, 0), _SHADE),
+                ("LINEBELOW", (0, 0), (-1, -1), 0.3, _RULE),
+            ]
+        )
+    )
+    return [table, Spacer(0, 4 * mm)]
+
+
+def _image_cells(image: ReportImage) -> tuple[str, ...]:
+    return (
+        image.label,
+        image.body_part_examined or "not stated",
+        _joined(image.laterality, image.view_position) or "not stated",
+        _joined(image.series_number, image.instance_number) or "not stated",
+        "-" if image.probability is None else f"{image.probability:.2f}",
+        _result(image),
+    )
+
+
+def _result(image: ReportImage) -> str:
+    return "Not analysed" if image.probability is None else _FINDINGS[image.operating_point]
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _flagged_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
+    blocks = [_flagged_block(image) for image in images if image.operating_point]
+    shown = [block for block in blocks if block]
+    if not shown:
+        return []
+    note = _text(_HOW_TO_READ, CONTENT_WIDTH, size=8, muted=True)
+    first = KeepTogether([_heading("Flagged radiographs"), note, Spacer(0, 2 * mm), *shown[0]])
+    return [first, *(KeepTogether(block) for block in shown[1:])]
+
+
+def _flagged_block(image: ReportImage) -> list[Flowable]:
+    pictures = [picture for picture in (image.picture, image.overlay) if picture is not None]
+    if not pictures:
+        return []
+    place = _joined(image.body_part_examined, image.laterality, image.view_position)
+    title = f"{_joined(image.label, place)}: {_result(image)}, probability {image.probability:.2f}"
+    # One scale for both, so that radiograph and overlay lie side by side line for line.
+    scale = min(
+        _PAIR_WIDTH / max(p.shape[1] for p in pictures),
+        _PAIR_HEIGHT / max(p.shape[0] for p in pictures),
+    )
+    cells = [_picture(picture, scale) for picture in pictures]
+    table = Table([cells], colWidths=[c.drawWidth + 4 * mm for c in cells], hAlign="LEFT")
+    dashes = (5, 3) if image.operating_point == "suspicious" else None
+    frame = ("BOX", (0, 0), (-1, -1), 1.6, _INK, 0, dashes)
+    centred = ("ALIGN", (0, 0), (-1, -1), "CENTER")
+    table.setStyle(TableStyle([*_TIGHT, frame, centred, ("VALIGN", (0, 0), (-1, -1), "TOP")]))
+    return [_text(title, CONTENT_WIDTH, bold=True), Spacer(0, 1 * mm), table, Spacer(0, 5 * mm)]
+
+
+def _others_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
+    cells = [
+        [_thumbnail(image.picture), _text(image.label, _THUMBNAIL_SIDE, size=7, muted=True)]
+        for image in images
+        if image.picture is not None and not image.operating_point
+    ]
+    if not cells:
+        return []
+    step = _THUMBNAILS_PER_ROW
+    rows = [cells[at : at + step] for at in range(0, len(cells), step)]
+    rows[-1] += [[]] * (step - len(rows[-1]))
+    table = Table(rows, colWidths=[CONTENT_WIDTH / step] * step, hAlign="LEFT")
+    table.setStyle(TableStyle([*_SNUG, ("VALIGN", (0, 0), (-1, -1), "TOP")]))
+    return [_heading("Radiographs without a flag"), table, Spacer(0, 3 * mm)]
+
+
+def _thumbnail(picture: npt.NDArray[np.uint8]) -> Image:
+    return _picture(picture, _THUMBNAIL_SIDE / max(picture.shape[:2]))
+
+
+def _picture(picture: npt.NDArray[np.uint8], scale: float) -> Image:
+    """Put a picture on paper at `scale` points per pixel, with no more pixels than print shows."""
+    height, width = picture.shape[0] * scale, picture.shape[1] * scale
+    shrink = min(1.0, scale * _PRINT_PIXELS_PER_POINT)
+    size = (max(1, round(picture.shape[1] * shrink)), max(1, round(picture.shape[0] * shrink)))
+    bgr = cv2.resize(picture[:, :, ::-1], size, interpolation=cv2.INTER_AREA)
+    encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    if not encoded:
+        raise ValueError(f"a picture of shape {picture.shape} could not be encoded as JPEG")
+    return Image(BytesIO(jpeg.tobytes()), width=width, height=height)
+
+
+def _not_analysed_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
+    skipped = [image for image in images if image.probability is None]
+    if not skipped:
+        return []
+    lines = [_bullet(f"{image.label}: {image.reason}") for image in skipped]
+    return [_heading("Not analysed, and why"), *lines, Spacer(0, 3 * mm)]
+
+
+def _model_part(model: ReportModel) -> list[Flowable]:
+    points = (
+        f"Operating points: suspicious from probability {model.sensitive_threshold:.3f}, "
+        f"definite from {model.specific_threshold:.3f}."
+    )
+    return [
+        KeepTogether(
+            [
+                _heading("Model and its limits"),
+                _text(f"{model.name}, version {model.version}", CONTENT_WIDTH, bold=True),
+                _text(f"Digest {model.digest}", CONTENT_WIDTH, size=7.5, muted=True),
+                _text(points, CONTENT_WIDTH),
+            ]
+        ),
+        *(_bullet(line) for line in model.summary),
+    ]
+
+
+def _heading(text: str) -> Paragraph:
+    return _text(text, CONTENT_WIDTH, size=11.5, bold=True, above=2 * mm)
+
+
+def _bullet(text: str) -> Paragraph:
+    return _text(f"• {text}", CONTENT_WIDTH - 3 * mm, size=8.5, indent=3 * mm)
+
+
+def _text(
+    text: str,
+    width: float,
+    *,
+    size: float = 9,
+    bold: bool = False,
+    muted: bool = False,
+    light: bool = False,
+    right: bool = False,
+    above: float = 0,
+    indent: float = 0,
+) -> Paragraph:
+    style = ParagraphStyle(
+        "text",
+        fontName=REGULAR,
+        fontSize=size,
+        leading=size * 1.3,
+        textColor=white if light else _MUTED if muted else _INK,
+        alignment=2 if right else 0,
+        spaceBefore=above,
+        spaceAfter=1.5 if above else 0,
+        keepWithNext=bool(above),
+        leftIndent=indent,
+        firstLineIndent=-indent,
+    )
+    shown = _cut(text, _LONGEST_TEXT)
+    return Paragraph(markup(shown, bold=bold, size=size, width=width), style)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+# Tables name their font even around cells that bring their own: Helvetica is never embedded.
+_FONT = ("FONTNAME", (0, 0), (-1, -1), REGULAR)
+_TIGHT = [
+    _FONT,
+    ("LEFTPADDING", (0, 0), (-1, -1), 0),
+    ("RIGHTPADDING", (0, 0), (-1, -1), 0),
+    ("TOPPADDING", (0, 0), (-1, -1), 2),
+    ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+]
+_SNUG = [
+    _FONT,
+    ("LEFTPADDING", (0, 0), (-1, -1), 3),
+    ("RIGHTPADDING", (0, 0), (-1, -1), 5),
+    ("TOPPADDING", (0, 0), (-1, -1), 2),
+    ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+    ("VALIGN", (0, 0), (-1, -1), "TOP"),
+]

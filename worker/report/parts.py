@@ -1,0 +1,113 @@
+"""The parts of a report: strings, numbers and arrays, with the checks on them. No layout."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+OUTCOMES = ("POSITIVE", "DOUBTFUL", "NEGATIVE", "NOT_ANALYSED", "FAILED")
+OPERATING_POINTS = ("", "suspicious", "definite")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportHeader:
+    """Patient and study as the source states them, ready to be read; "" where it does not."""
+
+    patient_name: str
+    patient_id: str
+    patient_birth_date: str
+    patient_sex: str
+    accession_number: str
+    study_date: str
+    study_description: str
+    referring_physician_name: str = ""
+    institution_name: str
+    study_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ReportImage:
+    """One radiograph of the study, or an instance that was not analysed.
+
+    `probability` is calibrated, in [0, 1], None when not analysed, and `reason` then says why.
+    `picture` and `overlay` are uint8 RGB (rows, columns, 3) as worker.overlay draws them with
+    one `longest_side`; a radiograph below both operating points needs no overlay.
+    """
+
+    label: str
+    body_part_examined: str
+    laterality: str
+    view_position: str
+    series_number: str
+    instance_number: str
+    probability: float | None
+    operating_point: Literal["", "suspicious", "definite"]
+    reason: str
+    picture: npt.NDArray[np.uint8] | None
+    overlay: npt.NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportModel:
+    """The model that was used; `summary` holds its limits and measured performance, by line."""
+
+    name: str
+    version: str
+    digest: str
+    sensitive_threshold: float
+    specific_threshold: float
+    summary: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ReportContent:
+    """All that a report says.
+
+    `outcome` is POSITIVE, DOUBTFUL, NEGATIVE, NOT_ANALYSED or FAILED; `headline` replaces its
+    plain words where it is not "", `reason` stands below them. `revision` counts the analyses of
+    the study from 1. `generated_at` is timezone-aware.
+    """
+
+    header: ReportHeader
+    outcome: str
+    headline: str = ""
+    reason: str = ""
+    images: tuple[ReportImage, ...]
+    model: ReportModel
+    revision: int
+    generated_at: datetime
+
+
+def check_content(content: ReportContent) -> None:
+    """Raise ValueError for content that contradicts itself or names an unknown outcome."""
+    if content.outcome not in OUTCOMES:
+        raise ValueError(f"outcome {content.outcome!r} is none of {', '.join(OUTCOMES)}")
+    if content.generated_at.utcoffset() is None:
+        raise ValueError(
+            f"generated_at {content.generated_at.isoformat()} has no time zone: pass an aware time"
+        )
+    for number, image in enumerate(content.images, start=1):
+        _check_image(number, image)
+
+
+def _check_image(number: int, image: ReportImage) -> None:
+    if image.operating_point not in OPERATING_POINTS:
+        raise ValueError(
+            f"image {number}: operating point {image.operating_point!r} is unknown: "
+            "give 'definite', 'suspicious' or ''"
+        )
+    if image.probability is None and (image.operating_point or not image.reason):
+        raise ValueError(
+            f"image {number} has no probability: give the reason why it was not analysed, "
+            "and no operating point"
+        )
+    if image.probability is not None and not 0.0 <= image.probability <= 1.0:
+        raise ValueError(f"image {number}: probability {image.probability!r} is not within [0, 1]")
+    for picture in (image.picture, image.overlay):
+        if picture is not None and (picture.dtype != np.uint8 or picture.shape[2:] != (3,)):
+            raise ValueError(
+                f"image {number}: a picture is {picture.dtype} {picture.shape}: "
+                "give uint8 (rows, columns, 3)"
+            )

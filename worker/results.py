@@ -1,0 +1,260 @@
+"""Step 7's files: heatmaps and the report of one analysis, written once and then frozen."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset
+from pydicom.uid import EncapsulatedPDFStorage, SecondaryCaptureImageStorage
+
+from db.records import NewResultObject
+from dicom_node.encapsulated_pdf import build_encapsulated_pdf
+from dicom_node.errors import DicomNodeError
+from dicom_node.radiograph import Radiograph, read_header
+from dicom_node.result_file import write_result
+from dicom_node.result_identity import RESULT_SERIES_NUMBERS, ResultIdentity
+from dicom_node.secondary_capture import build_secondary_capture
+from dicom_node.sop_classes import RADIOGRAPH_SOP_CLASSES
+from dicom_node.uids import AnalysisKey, device_uid, result_instance_uid, result_series_uid
+from models.bundle import ModelBundle
+from models.prediction import OperatingPoint, Prediction, SaliencyMap
+from worker.conclude import Verdict
+from worker.overlay import LONGEST_SIDE, OverlayCaption, render_overlay, render_radiograph
+from worker.report.content import report_header, report_image, report_model
+from worker.report.document import TITLE, render_report
+from worker.report.parts import ReportContent, ReportImage
+
+OVERLAY = "overlay"
+REPORT = "report"
+REPORT_PICTURE_SIDE = 1024
+THUMBNAIL_SIDE = 256
+
+_SERIES_NUMBER = {
+    OVERLAY: RESULT_SERIES_NUMBERS["secondary_capture"],
+    REPORT: RESULT_SERIES_NUMBERS["encapsulated_pdf"],
+}
+_SERIES_TITLE = {
+    OVERLAY: "AI heatmap, not for primary diagnosis",
+    REPORT: "AI report, not for primary diagnosis",
+}
+_SOP_CLASS = {OVERLAY: SecondaryCaptureImageStorage, REPORT: EncapsulatedPDFStorage}
+
+RgbPixels = npt.NDArray[np.uint8]
+
+WORDS: dict[OperatingPoint | None, Literal["", "suspicious", "definite"]] = {
+    None: "",
+    OperatingPoint.SENSITIVE: "suspicious",
+    OperatingPoint.SPECIFIC: "definite",
+}
+"""What readers see for an operating point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One received instance, as the spool or a folder holds it."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    sha256: str
+    path: Path
+
+    @property
+    def is_radiograph(self) -> bool:
+        """Whether it is of a storage class that the model looks at."""
+        return self.sop_class_uid in RADIOGRAPH_SOP_CLASSES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClassifiedFrame:
+    """One radiograph with what the model says of it."""
+
+    radiograph: Radiograph
+    prediction: Prediction
+    saliency: SaliencyMap
+
+
+class ResultWriter:
+    """Makes the result objects of one analysis, in the order: radiographs first, report last.
+
+    A result object's UID follows from its input and the model. One that exists on disk is complete
+    (it was written atomically) and may have been sent, so it is never written again.
+    """
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        study_instance_uid: str,
+        *,
+        root: Path,
+        folder: str,
+        revision: int,
+        now: datetime,
+    ) -> None:
+        self._bundle = bundle
+        self._root, self._folder = root, folder
+        self._revision, self._now = revision, now
+        points = bundle.operating_points
+        self._key = AnalysisKey(
+            study_instance_uid,
+            bundle.identity.digest,
+            (repr(points.sensitive), repr(points.specific)),
+        )
+        self._sources: list[Source] = []
+        self._images: list[ReportImage] = []
+        self._reference: Dataset | None = None
+        self._written: list[NewResultObject] = []
+
+    @property
+    def written(self) -> tuple[NewResultObject, ...]:
+        """All result objects, durable on disk."""
+        return tuple(self._written)
+
+    def add_frames(self, source: Source, frames: Sequence[ClassifiedFrame]) -> None:
+        """Write a heatmap for every frame that reaches an operating point."""
+        self._sources.append(source)
+        for frame in frames:
+            if self._reference is None:
+                self._reference = frame.radiograph.reference
+            overlay = None
+            if frame.prediction.operating_point is not None:
+                self._write_overlay(source, frame)
+                overlay = self._overlay(frame, REPORT_PICTURE_SIDE)
+            side = THUMBNAIL_SIDE if overlay is None else REPORT_PICTURE_SIDE
+            picture = render_radiograph(frame.radiograph.pixels, side)
+            self._images.append(
+                report_image(
+                    frame.radiograph.reference,
+                    len(self._images) + 1,
+                    frame.radiograph.frame_number,
+                    probability=frame.prediction.probability,
+                    operating_point=WORDS[frame.prediction.operating_point],
+                    picture=picture,
+                    overlay=overlay,
+                )
+            )
+
+    def add_not_analysed(self, source: Source, reason: str) -> None:
+        """Let the report say of an instance why nothing is said of it."""
+        self._sources.append(source)
+        header = _header_or_nothing(source)
+        self._images.append(report_image(header, len(self._images) + 1, 0, reason=reason))
+
+    def add_report(self, verdict: Verdict) -> None:
+        """Write the report of everything added so far."""
+        uid = self._uid(REPORT, [(s.sop_instance_uid, s.sha256, 0) for s in self._sources])
+        if self._record_existing(REPORT, uid):
+            return
+        reference = self._reference_header()
+        content = ReportContent(
+            header=report_header(reference),
+            outcome=verdict.outcome,
+            reason=verdict.reason,
+            images=tuple(self._images),
+            model=report_model(self._bundle),
+            revision=self._revision,
+            generated_at=self._now,
+        )
+        dataset = build_encapsulated_pdf(
+            reference,
+            render_report(content),
+            sources=[(s.sop_class_uid, s.sop_instance_uid) for s in self._sources],
+            title=TITLE,
+            identity=self._identity(REPORT, uid, 1),
+            now=self._now,
+        )
+        self._write(REPORT, uid, dataset)
+
+    def _write_overlay(self, source: Source, frame: ClassifiedFrame) -> None:
+        number = frame.radiograph.frame_number
+        uid = self._uid(OVERLAY, [(source.sop_instance_uid, source.sha256, number)])
+        if self._record_existing(OVERLAY, uid):
+            return
+        dataset = build_secondary_capture(
+            frame.radiograph.reference,
+            self._overlay(frame),
+            identity=self._identity(OVERLAY, uid, len(self._written) + 1),
+            derivation_description=f"{frame.saliency.method} heatmap over the radiograph, "
+            f"layer {frame.saliency.target_layer}",
+            now=self._now,
+        )
+        self._write(OVERLAY, uid, dataset)
+
+    def _overlay(self, frame: ClassifiedFrame, side: int = LONGEST_SIDE) -> RgbPixels:
+        word = WORDS[frame.prediction.operating_point]
+        if not word:
+            raise ValueError("a radiograph below both operating points has no heatmap")
+        caption = OverlayCaption(
+            self._bundle.identity.name,
+            self._bundle.identity.version,
+            word,
+            frame.prediction.probability,
+            frame.radiograph.body_part_examined,
+        )
+        return render_overlay(frame.radiograph.pixels, frame.saliency.values, caption, side)
+
+    def _uid(self, kind: str, sources: Sequence[tuple[str, str, int]]) -> str:
+        return result_instance_uid(self._key, kind, sources)
+
+    def _identity(self, kind: str, uid: str, number: int) -> ResultIdentity:
+        model = self._bundle.identity
+        return ResultIdentity(
+            series_instance_uid=result_series_uid(self._key, kind),
+            sop_instance_uid=uid,
+            series_number=_SERIES_NUMBER[kind],
+            instance_number=number,
+            series_description=f"{_SERIES_TITLE[kind]} {model.name} {model.version}"[:64],
+            model_name=model.name,
+            model_version=model.version,
+            device_uid=device_uid(model.digest),
+            software_version=version("fracture-screen"),
+        )
+
+    def _reference_header(self) -> Dataset:
+        """The first radiograph's header, else the first readable one, else the study UID alone."""
+        if self._reference is not None:
+            return self._reference
+        headers = (_header_or_nothing(source) for source in self._sources)
+        nothing = Dataset()
+        nothing.StudyInstanceUID = self._key.study_instance_uid
+        return next((header for header in headers if "StudyInstanceUID" in header), nothing)
+
+    def _write(self, kind: str, uid: str, dataset: Dataset) -> None:
+        path = self._path(uid)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_result(dataset, path)
+        self._record_existing(kind, uid)
+
+    def _record_existing(self, kind: str, uid: str) -> bool:
+        path = self._path(uid)
+        if not path.is_file():
+            return False
+        content = path.read_bytes()
+        self._written.append(
+            NewResultObject(
+                sop_instance_uid=uid,
+                series_instance_uid=result_series_uid(self._key, kind),
+                sop_class_uid=_SOP_CLASS[kind],
+                kind=kind,
+                path=path.relative_to(self._root).as_posix(),
+                sha256=hashlib.sha256(content).hexdigest(),
+                size=len(content),
+            )
+        )
+        return True
+
+    def _path(self, uid: str) -> Path:
+        """Named after our own UID, never after one that a peer sent."""
+        return self._root / self._folder / f"{uid}.dcm"
+
+
+def _header_or_nothing(source: Source) -> Dataset:
+    try:
+        return read_header(source.path)
+    except DicomNodeError:
+        return Dataset()

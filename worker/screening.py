@@ -1,0 +1,138 @@
+"""Steps 5 to 7 for one study: read, classify and explain, conclude, write the result objects.
+
+The same for the Celery task and the offline command: it knows files, no database and no broker.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+
+from db.records import NewFinding, NewResultObject
+from dicom_node.errors import UnreadableInstance
+from dicom_node.radiograph import (
+    NotEligible,
+    PixelLimits,
+    Reason,
+    read_radiographs,
+)
+from models.classifier import Classifier
+from models.prediction import ModelIdentity
+from worker.conclude import Verdict, conclude
+from worker.results import ClassifiedFrame, ResultWriter, Source
+
+UNREAD_REASONS = frozenset({Reason.UNDECODABLE, Reason.TOO_LARGE})
+"""Reasons that leave a radiograph unseen, rather than out of what the model is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What one analysis of a study gave; the result objects are durable on disk."""
+
+    verdict: Verdict
+    findings_by_source: tuple[tuple[NewFinding, ...], ...]
+    """In the order of the sources: one per frame, or one that says why none was analysed."""
+    results: tuple[NewResultObject, ...]
+
+    @property
+    def findings(self) -> tuple[NewFinding, ...]:
+        """All findings of the study."""
+        return tuple(chain.from_iterable(self.findings_by_source))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """An instance after reading and classifying: its frames, or one finding that says why not."""
+
+    findings: tuple[NewFinding, ...]
+    frames: tuple[ClassifiedFrame, ...] = ()
+    unread: bool = False
+
+
+class Screener:
+    """Screens studies with one classifier."""
+
+    def __init__(
+        self, classifier: Classifier, limits: PixelLimits, clock: Callable[[], datetime]
+    ) -> None:
+        self._classifier = classifier
+        self._limits = limits
+        self._clock = clock
+
+    @property
+    def model(self) -> ModelIdentity:
+        """The model that speaks."""
+        return self._classifier.bundle.identity
+
+    def screen(
+        self,
+        study_instance_uid: str,
+        sources: Sequence[Source],
+        *,
+        root: Path,
+        folder: str,
+        revision: int = 1,
+    ) -> Screening:
+        """Screen one study and write its result objects to `root`/`folder`.
+
+        Instances are taken one by one, so that a study of many large radiographs never is in
+        memory at once. One that cannot be read is a finding with its reason, never an exception.
+        The result objects' paths are relative to `root`.
+        """
+        writer = ResultWriter(
+            self._classifier.bundle,
+            study_instance_uid,
+            root=root,
+            folder=folder,
+            revision=revision,
+            now=self._clock(),
+        )
+        findings: list[tuple[NewFinding, ...]] = []
+        unread = 0
+        for source in sources:
+            looked = self.look_at(source)
+            findings.append(looked.findings)
+            unread += looked.unread
+            if looked.frames:
+                writer.add_frames(source, looked.frames)
+            else:
+                writer.add_not_analysed(source, looked.findings[0].reason)
+        verdict = conclude(list(chain.from_iterable(findings)), unread=unread)
+        writer.add_report(verdict)
+        return Screening(verdict, tuple(findings), writer.written)
+
+    def look_at(self, source: Source) -> Looked:
+        """Read, classify and explain one instance; nothing is written."""
+        try:
+            radiographs = read_radiographs(
+                source.path, limits=self._limits, scope=self._classifier.bundle.body_parts
+            )
+        except NotEligible as error:
+            return _not_analysed(source, str(error), unread=error.reason in UNREAD_REASONS)
+        except UnreadableInstance as error:
+            return _not_analysed(source, f"cannot be read: {error}", unread=source.is_radiograph)
+        classified = self._classifier.classify([radiograph.pixels for radiograph in radiographs])
+        frames = tuple(
+            ClassifiedFrame(radiograph, prediction, saliency)
+            for radiograph, (prediction, saliency) in zip(radiographs, classified, strict=True)
+        )
+        return Looked(tuple(_finding(frame) for frame in frames), frames)
+
+
+def _not_analysed(source: Source, reason: str, *, unread: bool) -> Looked:
+    finding = NewFinding(source.sop_instance_uid, 0, analysed=False, reason=reason)
+    return Looked((finding,), unread=unread)
+
+
+def _finding(frame: ClassifiedFrame) -> NewFinding:
+    row, column = frame.saliency.peak(*frame.radiograph.pixels.shape)
+    return NewFinding(
+        sop_instance_uid=frame.radiograph.sop_instance_uid,
+        frame_number=frame.radiograph.frame_number,
+        analysed=True,
+        probability=frame.prediction.probability,
+        operating_point=frame.prediction.operating_point or "",
+        peak_row=row,
+        peak_column=column,
+    )

@@ -1,0 +1,168 @@
+"""What commands print: tables for people, plain values for --json."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Column, Table
+from sqlalchemy.engine import make_url
+
+from db.ledger import Ledger
+from models.bundle import ModelBundle
+from worker.app import queue_depth
+from worker.demo import DemoResult
+from worker.offline import TABLE, Row
+from worker.settings import Settings, field_reference
+
+Json = dict[str, Any]
+"""Any: JSON values."""
+
+
+def print_demo(console: Console, result: DemoResult, folder: Path) -> None:
+    """Study → outcome → probability → result files."""
+    table = Table("study", "outcome", "probability", "results in the PACS", "reason")
+    for study in result.studies:
+        table.add_row(
+            _short(study.study_instance_uid),
+            study.outcome or "none",
+            _probability(study.probability),
+            str(len(study.results)),
+            study.reason,
+        )
+    console.print(table)
+    for line in result.not_sent:
+        console.print(f"not part of a study: {line}", markup=False)
+    console.print(
+        f"{len(result.studies)} studies in {result.seconds} s with {result.model}. "
+        f"Heatmaps (.png) and reports (.pdf): {folder.resolve() / 'pacs' / 'received'}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def screen_summary(rows: Sequence[Row], folder: Path) -> Json:
+    """Counts per outcome and where the table is."""
+    return {
+        "results": str((folder / TABLE).resolve()),
+        "images": len(rows),
+        "outcomes": dict(Counter(str(row.outcome) for row in rows)),
+    }
+
+
+def print_screen(console: Console, rows: Sequence[Row], folder: Path) -> None:
+    """Counts per outcome, and each file that could not be analysed."""
+    table = Table("outcome", "images")
+    for outcome, count in sorted(Counter(str(row.outcome) for row in rows).items()):
+        table.add_row(outcome, str(count))
+    console.print(table)
+    for row in rows:
+        if row.reason:
+            console.print(f"{row.path}: {row.reason}", markup=False, soft_wrap=True)
+    console.print(f"one line per image: {folder / TABLE}", markup=False, soft_wrap=True)
+
+
+def status_of(settings: Settings, ledger: Ledger) -> Json:
+    """Everything `status` shows."""
+    from kombu.exceptions import OperationalError
+
+    status = ledger.status()
+    try:
+        queues: dict[str, int] | None = queue_depth(settings)
+    except OperationalError:
+        queues = None
+    waiting = status.oldest_waiting
+    return {
+        "studies": {str(state): count for state, count in status.studies.items()},
+        "outcomes": {str(outcome): count for outcome, count in status.analyses.items()},
+        "deliveries": {str(state): count for state, count in status.deliveries.items()},
+        "queues": queues,
+        "oldest_waiting": None if waiting is None else asdict(waiting),
+        "last_activity": status.last_activity,
+    }
+
+
+def print_status(console: Console, status: Json) -> None:
+    """One small table per subject."""
+    for subject in ("studies", "outcomes", "deliveries", "queues"):
+        if status[subject] is None:
+            console.print(f"{subject}: the broker does not answer")
+            continue
+        table = Table(*status[subject], title=subject, title_justify="left")
+        table.add_row(*(str(count) for count in status[subject].values()))
+        console.print(table)
+    waiting = status["oldest_waiting"]
+    if waiting:
+        console.print(
+            f"oldest waiting: {waiting['study_instance_uid']} ({waiting['state']}) since "
+            f"{waiting['since']:%Y-%m-%d %H:%M:%S} UTC"
+        )
+    last = status["last_activity"]
+    console.print(f"last activity: {f'{last:%Y-%m-%d %H:%M:%S} UTC' if last else 'none yet'}")
+
+
+def settings_in_force(settings: Settings) -> list[tuple[str, Any, str]]:
+    """(name, value, meaning) of every setting; passwords in URLs are hidden."""
+    rows: list[tuple[str, Any, str]] = []
+    for name, _, description in field_reference():
+        value: Any = settings
+        for part in name.split("."):
+            value = getattr(value, part)
+        if name == "destinations":
+            value = [one.model_dump() for one in value]
+        elif name.endswith("_url") and value:
+            value = make_url(value).render_as_string(hide_password=True)
+        rows.append((name, value, description))
+    return rows
+
+
+def print_settings(console: Console, rows: Sequence[tuple[str, Any, str]]) -> None:
+    """Name, value, meaning."""
+    table = Table(Column("setting", no_wrap=True), "value", "meaning")
+    for name, value, description in rows:
+        table.add_row(name, str(value), description)
+    console.print(table)
+
+
+def print_card(console: Console, bundle: ModelBundle) -> None:
+    """Identity, operating points, figures with intervals, limits."""
+    model, points = bundle.identity, bundle.operating_points
+    console.print(f"{model.name} {model.version}  digest {model.digest[:16]}…")
+    console.print(f"suspicious at ≥ {points.sensitive:.3f}, definite at ≥ {points.specific:.3f}")
+    table = Table("figures (95 % interval)", *bundle.card["metrics"])
+    for label, path in _FIGURES.items():
+        values = [_estimate(metrics, path) for metrics in bundle.card["metrics"].values()]
+        table.add_row(label, *values)
+    console.print(table)
+    for limit in bundle.limits:
+        console.print(f"- {limit}", markup=False)
+
+
+_FIGURES: dict[str, tuple[str, ...]] = {
+    "radiographs": ("radiographs",),
+    "of them fractured": ("fractured",),
+    "AUC": ("auc",),
+    "suspicious: sensitivity": ("operating_points", "sensitive", "sensitivity"),
+    "suspicious: specificity": ("operating_points", "sensitive", "specificity"),
+    "definite: sensitivity": ("operating_points", "specific", "sensitivity"),
+    "definite: specificity": ("operating_points", "specific", "specificity"),
+}
+
+
+def _estimate(metrics: Json, path: tuple[str, ...]) -> str:
+    value: Any = metrics
+    for key in path:
+        value = value[key]
+    if isinstance(value, int):
+        return str(value)
+    return f"{value['value']:.3f} ({value['low']:.3f}–{value['high']:.3f})"
+
+
+def _probability(probability: float | None) -> str:
+    return "" if probability is None else f"{probability:.3f}"
+
+
+def _short(uid: str) -> str:
+    return uid if len(uid) <= 24 else f"{uid[:10]}…{uid[-12:]}"

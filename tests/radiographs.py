@@ -1,4 +1,4 @@
-"""Radiographs for the tests: synthetic phantoms that the project draws, and the shared real ones."""
+"""Radiographs for the tests: synthetic phantoms that the project draws, and real ones."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -152,7 +153,7 @@ class ResultWriter:
             return
         reference = self._reference_header()
         content = ReportContent(
-            header=report_header(reference),
+            header=report_header(deepcopy(reference)),  # reading a name would re-encode it
             outcome=verdict.outcome,
             reason=verdict.reason,
             images=tuple(self._images),
@@ -175,6 +176,7 @@ class ResultWriter:
         uid = self._uid(OVERLAY, [(source.sop_instance_uid, source.sha256, number)])
         if self._record_existing(OVERLAY, uid):
             return
+        multiframe = int(frame.radiograph.reference.get("NumberOfFrames") or 1) > 1
         dataset = build_secondary_capture(
             frame.radiograph.reference,
             self._overlay(frame),
@@ -182,6 +184,7 @@ class ResultWriter:
             derivation_description=f"{frame.saliency.method} heatmap over the radiograph, "
             f"layer {frame.saliency.target_layer}",
             now=self._now,
+            source_frame_number=number if multiframe else None,
         )
         self._write(OVERLAY, uid, dataset)
 

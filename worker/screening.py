@@ -103,7 +103,13 @@ class Screener:
         return Screening(verdict, tuple(findings), writer.written)
 
     def look_at(self, source: Source) -> Looked:
-        """Read, classify and explain one instance; nothing is written."""
+        """Read, classify and explain one instance; nothing is written.
+
+        Raises:
+            OSError: the file is not there. That is our trouble, not the instance's: the attempt
+                fails and may be repeated.
+        """
+        source.path.stat()
         try:
             radiographs = read_radiographs(
                 source.path, limits=self._limits, scope=self._classifier.bundle.body_parts

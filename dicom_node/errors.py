@@ -1,0 +1,37 @@
+"""The errors of this package.
+
+DicomNodeError
+├── UnreadableInstance   cannot be parsed
+├── MalformedInstance    refused on reception; carries the DIMSE status
+├── SpoolError           could not be stored durably
+├── AssociationFailed    no association, or it broke
+└── NotEligible          readable, but not to be analysed (defined in radiograph.py)
+"""
+
+
+class DicomNodeError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class UnreadableInstance(DicomNodeError):
+    """The file or bytes cannot be parsed as a DICOM instance or as a picture."""
+
+
+class MalformedInstance(DicomNodeError):
+    """The instance is refused on reception.
+
+    `status` is the DIMSE status to answer with (PS3.4 table B.2-1); the message is short enough
+    and free of patient data, so that it can travel as Error Comment (0000,0902).
+    """
+
+    def __init__(self, message: str, *, status: int = 0xC000) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class SpoolError(DicomNodeError):
+    """The bytes could not be made durable; nothing of them was left in the spool."""
+
+
+class AssociationFailed(DicomNodeError):
+    """No association with the remote AE could be had, or it broke."""

@@ -1,0 +1,32 @@
+"""What is known of a received instance and of a remote AE; plain values, no behaviour."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInstance:
+    """One instance that lies durably in the spool.
+
+    `path` is absolute or as given by the spool; `sha256` is the hex digest and `size` the length in
+    bytes of the whole file.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    path: Path
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAE:
+    """A remote application entity: AE title (1 to 16 characters), host name or address, port."""
+
+    ae_title: str
+    host: str
+    port: int

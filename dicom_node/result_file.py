@@ -1,0 +1,68 @@
+"""Result objects as files, and how we know our own when they come back."""
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from dicom_node.errors import SpoolError
+from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+MANUFACTURER = "Fracture Screen"
+"""Manufacturer (0008,0070) of our equipment; `is_own_result` knows our objects by it."""
+
+
+def write_result(dataset: Dataset, path: Path) -> None:
+    """Write a result object durably as a DICOM file, Explicit VR Little Endian (PS3.10 7).
+
+    The file appears whole or not at all, mode 0600. Raises SpoolError when it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    dataset.file_meta = _file_meta(dataset)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            dataset.save_as(file, enforce_file_format=True)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise SpoolError(f"cannot write {path.name}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def is_own_result(dataset: Dataset) -> bool:
+    """Whether we made this object: a DERIVED or non-image object of our equipment.
+
+    Looked for in Manufacturer and in Contributing Equipment (PS3.3 C.12.1), which survives a
+    PACS that writes its own Manufacturer.
+    """
+    image_type = dataset.get("ImageType") or ["DERIVED"]
+    if "DERIVED" not in image_type:
+        return False
+    equipment = [dataset, *(dataset.get("ContributingEquipmentSequence") or [])]
+    return any(str(item.get("Manufacturer", "")).strip() == MANUFACTURER for item in equipment)
+
+
+def _file_meta(dataset: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    return meta
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,121 @@
+"""`fracture-screen screen` as its users run it."""
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import pydicom
+import pytest
+
+from tests.paths import needs_shared_data
+from tests.radiographs import FRACATLAS, ODDITIES, WG04, write_phantom
+from tests.servers.product import run_command
+from worker.phantom import draw_phantom
+
+
+def read_rows(out: Path) -> list[dict[str, str]]:
+    with (out / "results.csv").open(newline="") as table:
+        return list(csv.DictReader(table))
+
+
+def test_every_file_of_a_folder_gets_a_row_and_one_bad_file_never_stops_the_rest(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "in"
+    phantom = write_phantom(folder / "deep" / "er", "screened")
+    cv2.imwrite(str(folder / "hand.png"), draw_phantom(3, fractured=True, rows=300, columns=200))
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
+    (folder / "truncated.dcm").write_bytes(phantom.path.read_bytes()[:-1000])
+    (folder / "notes.txt").write_text("no radiograph")
+
+    done = run_command("screen", str(folder), "--out", str(tmp_path / "out"), "--json")
+
+    assert done.returncode == 0, done.stderr
+    rows = {Path(row["path"]).name: row for row in read_rows(tmp_path / "out")}
+    assert len(rows) == 5
+    assert rows["hand.png"]["outcome"] in {"POSITIVE", "DOUBTFUL", "NEGATIVE"}
+    assert 0 <= int(rows["hand.png"]["peak_row"]) < 300
+    assert 0 <= int(rows["hand.png"]["peak_column"]) < 200
+    assert rows[phantom.path.name]["study_instance_uid"] == phantom.study_instance_uid
+    for name in ("broken.jpg", "truncated.dcm", "notes.txt"):
+        assert rows[name]["outcome"] == "FAILED"
+        assert rows[name]["reason"]
+        assert rows[name]["probability"] == ""
+    assert json.loads(done.stdout)["outcomes"]["FAILED"] == 3
+
+
+def test_result_objects_are_written_per_study_and_no_objects_writes_the_table_alone(
+    tmp_path: Path,
+) -> None:
+    phantom = write_phantom(tmp_path / "in", "objects")
+    out, table_only = tmp_path / "out", tmp_path / "table"
+
+    assert run_command("screen", str(phantom.path), "--out", str(out)).returncode == 0
+    done = run_command("screen", str(phantom.path), "--out", str(table_only), "--no-objects")
+
+    assert done.returncode == 0
+    written = [pydicom.dcmread(path) for path in out.rglob("*.dcm")]
+    assert "DOC" in {dataset.Modality for dataset in written}
+    assert {dataset.StudyInstanceUID for dataset in written} == {phantom.study_instance_uid}
+    assert [path.name for path in table_only.rglob("*")] == ["results.csv"]
+    assert read_rows(table_only) == read_rows(out)
+
+
+def test_screening_twice_gives_the_same_uids(tmp_path: Path) -> None:
+    phantom = write_phantom(tmp_path / "in", "twice")
+    names = []
+    for out in (tmp_path / "first", tmp_path / "second"):
+        assert run_command("screen", str(phantom.path), "--out", str(out)).returncode == 0
+        names.append(sorted(path.name for path in out.rglob("*.dcm")))
+    assert names[0] == names[1]
+    assert names[0]
+
+
+def test_our_own_results_are_not_screened_again(tmp_path: Path) -> None:
+    phantom = write_phantom(tmp_path / "in", "own")
+    assert run_command("screen", str(phantom.path), "--out", str(tmp_path / "one")).returncode == 0
+    results = tmp_path / "one" / phantom.study_instance_uid
+
+    assert run_command("screen", str(results), "--out", str(tmp_path / "two")).returncode == 0
+
+    rows = read_rows(tmp_path / "two")
+    assert rows
+    assert {row["outcome"] for row in rows} == {"NOT_ANALYSED"}
+    assert all("own result" in row["reason"] for row in rows)
+
+
+@pytest.mark.parametrize("arguments", [["missing"], ["."]])
+def test_without_any_file_the_error_says_where_was_looked(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    done = run_command(
+        "screen", *(str(tmp_path / one) for one in arguments), "--out", str(tmp_path / "out")
+    )
+    assert done.returncode == 2
+    assert str(tmp_path) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_shared_data
+def test_real_radiographs_of_every_encoding_are_analysed(tmp_path: Path) -> None:
+    picture = FRACATLAS / "images" / "IMG0000019.jpg"
+    done = run_command(
+        "screen", str(WG04), str(picture), "--out", str(tmp_path / "out"), "--no-objects"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {Path(row["path"]).name: row for row in read_rows(tmp_path / "out")}
+    malformed = {"RG2_JPLY.dcm", "RG3_JPLY.dcm"}
+    assert {name for name, row in rows.items() if not row["probability"]} == malformed
+    assert all("cannot be decoded" in rows[name]["reason"] for name in malformed)
+    lossless = {f"RG3_{encoding}.dcm" for encoding in ("UNC", "RLE", "JPLL", "JLSL", "J2KR")}
+    assert len({rows[name]["probability"] for name in lossless}) == 1
+
+
+@needs_shared_data
+def test_no_oddity_crashes_and_none_is_dropped(tmp_path: Path) -> None:
+    done = run_command("screen", str(ODDITIES), "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    rows = read_rows(tmp_path / "out")
+    assert {Path(row["path"]).name for row in rows} == {path.name for path in ODDITIES.iterdir()}
+    assert all(row["reason"] or row["probability"] for row in rows)

@@ -1,0 +1,175 @@
+"""The listener under hostile and clumsy peers: it must stay reachable and leak nothing."""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from pydicom import uid
+from pynetdicom import AE
+
+from dicom_node.errors import AssociationFailed
+from dicom_node.instance import ReceivedInstance, RemoteAE
+from dicom_node.spool import Spool
+from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scu import echo, send_instances
+from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
+
+
+def _accept(instance: ReceivedInstance) -> Receipt:
+    return Receipt.ACCEPTED
+
+
+@pytest.fixture
+def scp(tmp_path: Path) -> Iterator[StorageScp]:
+    listener = StorageScp(
+        ae_title="SCREEN",
+        host="127.0.0.1",
+        port=0,
+        spool=Spool(tmp_path / "spool"),
+        sink=_accept,
+        maximum_associations=2,
+        maximum_instance_bytes=1024 * 1024,
+    )
+    with listener:
+        yield listener
+
+
+def _echo(scp: StorageScp) -> None:
+    echo(RemoteAE("SCREEN", "127.0.0.1", scp.port), calling_ae_title="TEST", timeout_s=5)
+
+
+def _connect(scp: StorageScp, local: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", scp.port), 5, source_address=(local, 0))
+
+
+def _eventually(condition: Callable[[], bool], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_bare_tcp_probes_of_a_load_balancer_leak_nothing(scp: StorageScp) -> None:
+    threads = threading.active_count()
+    for _ in range(40):
+        _connect(scp).close()
+
+    assert _eventually(lambda: scp.active_associations == 0, 5)
+    assert _eventually(lambda: threading.active_count() <= threads, 5)
+    _echo(scp)
+
+
+def test_silent_connections_take_no_association_from_others(scp: StorageScp) -> None:
+    silent = [_connect(scp) for _ in range(8)]
+
+    _echo(scp)
+
+    for each in silent:
+        each.close()
+
+
+def test_a_peer_with_many_half_open_connections_does_not_shut_out_others(
+    scp: StorageScp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.listener_transport.REQUEST_DEADLINE_S", 1)
+    hostile = [_connect(scp, "127.0.0.2") for _ in range(60)]
+    for each in hostile[:10]:
+        each.sendall(b"\x01\x00\x00\x00\x10\x00half a request")
+
+    _echo(scp)
+
+    assert _eventually(lambda: scp.active_associations <= 16, 5)
+    for each in hostile:
+        each.close()
+
+
+def test_a_half_sent_request_is_dropped_at_its_deadline(
+    scp: StorageScp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.listener_transport.REQUEST_DEADLINE_S", 0.3)
+    with _connect(scp) as half_open:
+        half_open.sendall(b"\x01\x00\x00\x00\x10\x00half a request")
+
+        assert half_open.recv(1) == b""
+    assert _eventually(lambda: scp.active_associations == 0, 5)
+
+
+def test_a_request_that_drips_in_is_dropped_at_its_deadline_too(
+    scp: StorageScp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.listener_transport.REQUEST_DEADLINE_S", 0.5)
+    with _connect(scp) as dripping:
+        dripping.sendall(b"\x01\x00\x00\x00\x10\x00")
+        began = time.monotonic()
+        with suppress(OSError):
+            while time.monotonic() - began < 10:
+                dripping.sendall(b"x")
+                time.sleep(0.05)
+        assert time.monotonic() - began < 5
+
+
+def test_a_pdu_that_claims_gigabytes_is_cut_off_at_once(scp: StorageScp) -> None:
+    with _connect(scp) as huge:
+        huge.sendall(struct.pack(">BBL", 1, 0, 0x60000000) + b"x" * 4096)
+
+        assert huge.recv(1) == b""
+    _echo(scp)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"\0" * 100]
+)
+def test_a_peer_that_speaks_another_protocol_is_dropped(scp: StorageScp, junk: bytes) -> None:
+    with _connect(scp) as stranger:
+        stranger.sendall(junk)
+        stranger.shutdown(socket.SHUT_WR)
+        while stranger.recv(1000):
+            pass
+
+    assert _eventually(lambda: scp.active_associations == 0, 5)
+    _echo(scp)
+
+
+def test_an_instance_over_the_limit_ends_its_association_only(
+    scp: StorageScp, tmp_path: Path
+) -> None:
+    dataset = radiograph_dataset()
+    dataset.PixelData = bytes(4 * 1024 * 1024)
+    remote = RemoteAE("SCREEN", "127.0.0.1", scp.port)
+    huge = write_instance(dataset, tmp_path / "huge.dcm")
+    small = write_instance(radiograph_dataset(2), tmp_path / "small.dcm")
+
+    (refused,) = send_instances(remote, [huge], calling_ae_title="TEST", timeout_s=10)
+    (stored,) = send_instances(remote, [small], calling_ae_title="TEST", timeout_s=10)
+
+    assert refused.status is None
+    assert stored.status == 0x0000
+
+
+def test_more_associations_than_allowed_are_rejected_for_now(scp: StorageScp) -> None:
+    ae = AE("BUSY")
+    ae.add_requested_context(uid.ComputedRadiographyImageStorage)
+    held = [ae.associate("127.0.0.1", scp.port) for _ in range(2)]
+
+    with pytest.raises(AssociationFailed, match="rejected"):
+        _echo(scp)
+
+    for each in held:
+        each.release()
+    assert _eventually(lambda: scp.active_associations == 0, 5)
+    _echo(scp)
+
+
+def test_below_the_watermark_associations_are_rejected(tmp_path: Path) -> None:
+    full = Spool(tmp_path / "spool", minimum_free_bytes=2**62)
+    scp = StorageScp(ae_title="SCREEN", host="127.0.0.1", port=0, spool=full, sink=_accept)
+
+    with scp, pytest.raises(AssociationFailed, match="rejected"):
+        _echo(scp)

@@ -1,0 +1,190 @@
+"""The product as its users run it: sub-commands as processes, in a data folder of the test."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from db.ledger import Ledger
+from db.records import StudySummary
+from db.states import DeliveryState, StudyState
+from dicom_node.errors import AssociationFailed
+from dicom_node.instance import RemoteAE
+from dicom_node.storage_scu import StoreResult, echo, send_instances
+from tests.servers.ports import free_port
+from worker.composition import open_ledger
+from worker.settings import Settings, load_settings
+
+SERVICES = {
+    "listener": ("listen",),
+    "dispatcher": ("dispatch",),
+    "triage worker": ("work", "--queue", "triage"),
+    "delivery worker": ("work", "--queue", "delivery"),
+}
+PATIENCE_S = 120
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass
+class Product:
+    """A configured product; its processes are started and killed by name."""
+
+    folder: Path
+    settings: Settings
+    config: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, opened from the side."""
+        return open_ledger(self.settings)
+
+    @property
+    def node(self) -> RemoteAE:
+        """Our listener."""
+        listener = self.settings.listener
+        return RemoteAE(listener.ae_title, "127.0.0.1", listener.port)
+
+    def start(self, *names: str) -> None:
+        """Start services (all without names); returns when the listener answers."""
+        for name in names or tuple(SERVICES):
+            self.processes[name] = subprocess.Popen(
+                command("--config", str(self.config), *SERVICES[name]),
+                stderr=(self.folder / "log.jsonl").open("ab"),
+                env=clean_environment(),
+            )
+        if "listener" in self.processes:
+            wait_for(self._answers, "the listener answers C-ECHO", self.log)
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a signal to a service and wait for its end."""
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        process.wait(60)
+
+    def stop(self) -> None:
+        """End what runs, politely."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            process.wait(60)
+        self.processes.clear()
+
+    def send(self, paths: Sequence[Path]) -> list[StoreResult]:
+        """C-STORE files to our listener on one association."""
+        return send_instances(self.node, paths, calling_ae_title="TESTMODALITY")
+
+    def wait_until_finished(self, study_instance_uid: str, revision: int = 1) -> StudySummary:
+        """The study once it is SCREENED or FAILED and nothing of it waits for delivery."""
+
+        def finished() -> StudySummary | None:
+            summary = self.ledger.study_summary(study_instance_uid)
+            if summary is None or summary.revision < revision or not is_finished(summary):
+                return None
+            return summary
+
+        return wait_for(finished, f"study {study_instance_uid} is finished", self.log)
+
+    def log(self) -> str:
+        """The end of what the services wrote."""
+        file = self.folder / "log.jsonl"
+        return file.read_text()[-4000:] if file.exists() else ""
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log's events of this name."""
+        lines = (self.folder / "log.jsonl").read_text().splitlines()
+        events = (json.loads(line) for line in lines if line.startswith("{"))
+        return [event for event in events if event.get("event") == name]
+
+    def _answers(self) -> bool:
+        try:
+            echo(self.node, calling_ae_title="TESTMODALITY")
+        except AssociationFailed:
+            return False
+        return True
+
+
+MakeProduct = Callable[..., Product]
+
+
+@pytest.fixture
+def make_product(tmp_path: Path) -> Iterator[MakeProduct]:
+    """Configure products from extra TOML; everything is stopped at the test's end."""
+    made: list[Product] = []
+
+    def make(toml: str = "", *, top: str = "") -> Product:
+        folder = tmp_path / f"product-{len(made)}"
+        folder.mkdir()
+        config = folder / "settings.toml"
+        config.write_text(
+            f'data_folder = "{folder / "data"}"\n{top}\n'
+            f'[listener]\nhost = "127.0.0.1"\nport = {free_port()}\nminimum_free_mib = 1\n'
+            f"[study]\nquiet_period_s = 0.5\nlease_s = 30\n{toml}"
+        )
+        made.append(Product(folder, load_settings(config), config))
+        return made[-1]
+
+    yield make
+    for product in made:
+        product.stop()
+
+
+def destination_toml(name: str, ae_title: str, port: int) -> str:
+    """A [[destinations]] table on loopback, with quick retries."""
+    return (
+        f"[delivery]\nfirst_backoff_s = 1\n"
+        f'[[destinations]]\nname = "{name}"\nae_title = "{ae_title}"\n'
+        f'host = "127.0.0.1"\nport = {port}\n'
+    )
+
+
+def is_finished(study: StudySummary) -> bool:
+    """Whether nothing more will happen to it by itself."""
+    if study.state is StudyState.FAILED:
+        return True
+    if study.state is not StudyState.SCREENED or study.analysis is None:
+        return False
+    deliveries = [one for result in study.analysis.results for one in result.deliveries]
+    return all(one.state is not DeliveryState.PENDING for one in deliveries)
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line `fracture-screen …` of this environment."""
+    return [sys.executable, "-m", "worker.cli", *arguments]
+
+
+def run_command(*arguments: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+    """Run `fracture-screen …` to its end."""
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env={**clean_environment(), "COLUMNS": "200"},
+    )
+
+
+def clean_environment() -> dict[str, str]:
+    """Ours, without settings of whoever runs the tests."""
+    return {key: value for key, value in os.environ.items() if "FRACTURE_SCREEN" not in key}
+
+
+def wait_for(
+    condition: Callable[[], _Answer | None], what: str, log: Callable[[], str] = str
+) -> _Answer:
+    """The condition's first true answer; fails the test after PATIENCE_S."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {PATIENCE_S} s until {what}\n{log()}")
+        time.sleep(0.1)
+    return answer

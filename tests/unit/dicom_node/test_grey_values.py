@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.sequence import Sequence
+
+from dicom_node.grey_values import displayed_values
+from tests.unit.dicom_node.instances import gradient, put_pixels
+
+
+def _header(pixels: np.ndarray, *, bits_stored: int = 12, **attributes: object) -> Dataset:
+    header = Dataset()
+    put_pixels(header, pixels, bits_stored=bits_stored)
+    header.set_original_encoding(False, True)
+    for keyword, value in attributes.items():
+        setattr(header, keyword, value)
+    return header
+
+
+def _lut(values: list[int], *, first: int, bits: int) -> Sequence:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(values), first, bits])
+    item.add_new("LUTData", "US", values)
+    return Sequence([item])
+
+
+def _as_pydicom(stored: np.ndarray, header: Dataset, top: float) -> np.ndarray:
+    """What pydicom displays, scaled by the top of its output range."""
+    return np.asarray(apply_voi_lut(apply_modality_lut(stored, header), header)) / top
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", None])
+@pytest.mark.parametrize(("centre", "width"), [(2000, 1000), (40.5, 1.5), (4095, 8000)])
+def test_windows_agree_with_pydicom(function: str | None, centre: float, width: float) -> None:
+    stored = gradient()
+    header = _header(stored, WindowCenter=centre, WindowWidth=width)
+    if function:
+        header.VOILUTFunction = function
+
+    expected = _as_pydicom(stored, header, 4095)
+
+    assert displayed_values(stored, header) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_first_of_several_windows_is_used() -> None:
+    stored = gradient()
+    several = _header(stored, WindowCenter=[1000, 3000], WindowWidth=[500, 50])
+    first = _header(stored, WindowCenter=1000, WindowWidth=500)
+
+    assert np.array_equal(displayed_values(stored, several), displayed_values(stored, first))
+
+
+def test_an_unusable_window_is_passed_over() -> None:
+    stored = gradient()
+    header = _header(stored, WindowCenter=[0, 1000], WindowWidth=[0, 500])
+    usable = _header(stored, WindowCenter=1000, WindowWidth=500)
+
+    assert np.array_equal(displayed_values(stored, header), displayed_values(stored, usable))
+
+
+def test_a_window_that_shows_one_shade_only_gives_way_to_the_whole_range() -> None:
+    stored = gradient()
+    header = _header(stored, WindowCenter=60000, WindowWidth=10)
+
+    assert displayed_values(stored, header).max() == 1
+    assert displayed_values(stored, header).min() == 0
+
+
+def test_rescale_comes_before_the_window() -> None:
+    stored = (gradient().astype(np.int32) - 2048).astype(np.int16)
+    header = _header(
+        stored, RescaleSlope=2, RescaleIntercept=-100, WindowCenter=400, WindowWidth=3000
+    )
+
+    shown = displayed_values(stored, header)
+
+    values = stored * 2.0 - 100
+    assert shown == pytest.approx(np.clip((values - 399.5) / 2999 + 0.5, 0, 1), abs=1e-5)
+
+
+def test_a_modality_lut_comes_before_the_window() -> None:
+    stored = np.array([[0, 1, 2, 3, 4, 9]], np.uint16)
+    header = _header(
+        stored,
+        ModalityLUTSequence=_lut([0, 1000, 40000, 65535], first=1, bits=16),
+        WindowCenter=32767.5,
+        WindowWidth=65535,
+        VOILUTFunction="LINEAR_EXACT",
+    )
+
+    expected = [[0, 0, 1000 / 65535, 40000 / 65535, 1, 1]]
+    assert displayed_values(stored, header) == pytest.approx(np.array(expected), abs=1e-6)
+    assert displayed_values(stored, header) == pytest.approx(
+        _as_pydicom(stored, header, 65535), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize(("bits", "top"), [(8, 255), (12, 4095), (16, 65535)])
+def test_a_voi_lut_is_scaled_over_its_output_range(bits: int, top: int) -> None:
+    stored = np.array([[5, 10, 11, 12, 50]], np.uint16)
+    table = [0, top // 2, top]
+    header = _header(stored, VOILUTSequence=_lut(table, first=10, bits=bits))
+
+    shown = displayed_values(stored, header)
+
+    assert shown == pytest.approx(np.array([[0, 0, (top // 2) / top, 1, 1]]), abs=1e-6)
+    assert shown == pytest.approx(_as_pydicom(stored, header, top), abs=1e-6)
+
+
+def test_a_voi_lut_is_preferred_to_a_window() -> None:
+    stored = np.array([[0, 1]], np.uint16)
+    header = _header(
+        stored,
+        VOILUTSequence=_lut([255, 0], first=0, bits=8),
+        WindowCenter=1,
+        WindowWidth=2,
+    )
+
+    assert displayed_values(stored, header).tolist() == [[1, 0]]
+
+
+def test_a_lut_stored_as_bytes_is_read_as_words() -> None:
+    stored = np.array([[0, 1, 2]], np.uint16)
+    header = _header(stored, VOILUTSequence=_lut([0, 300, 4095], first=0, bits=12))
+    item = header.VOILUTSequence[0]
+    del item.LUTData
+    item.add_new("LUTData", "OW", np.array([0, 300, 4095], "<u2").tobytes())
+
+    expected = [[0, 300 / 4095, 1]]
+    assert displayed_values(stored, header) == pytest.approx(np.array(expected), abs=1e-6)
+
+
+def test_without_voi_the_range_of_the_pixels_is_shown() -> None:
+    stored = np.array([[100, 200, 300]], np.uint16)
+
+    assert displayed_values(stored, _header(stored)).tolist() == [[0, 0.5, 1]]
+
+
+def test_padding_is_left_out_of_the_range_and_ends_dark() -> None:
+    stored = np.array([[0, 100, 200, 300]], np.uint16)
+    header = _header(stored, PixelPaddingValue=0)
+
+    assert displayed_values(stored, header).tolist() == [[0, 0, 0.5, 1]]
+
+
+def test_padding_of_an_inverted_image_ends_dark_too() -> None:
+    stored = np.array([[0, 1, 100, 200, 300]], np.uint16)
+    header = _header(
+        stored,
+        PixelPaddingValue=0,
+        PixelPaddingRangeLimit=1,
+        PhotometricInterpretation="MONOCHROME1",
+    )
+
+    assert displayed_values(stored, header).tolist() == [[0, 0, 1, 0.5, 0]]
+
+
+@pytest.mark.parametrize(
+    "inverse",
+    [
+        {"PhotometricInterpretation": "MONOCHROME1"},
+        {"PresentationLUTShape": "INVERSE"},
+        {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"},
+    ],
+)
+def test_inverse_images_are_turned_once_so_that_bone_is_bright(inverse: dict[str, str]) -> None:
+    stored = np.array([[0, 4095]], np.uint16)
+
+    assert displayed_values(stored, _header(stored, **inverse)).tolist() == [[1, 0]]
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("padding", [None, 7])
+def test_a_constant_image_gives_zeros(photometric: str, padding: int | None) -> None:
+    stored = np.full((4, 4), 7, np.uint16)
+    header = _header(stored, PhotometricInterpretation=photometric)
+    if padding is not None:
+        header.PixelPaddingValue = padding
+
+    assert not displayed_values(stored, header).any()
+
+
+@given(
+    st.lists(st.integers(0, 4095), min_size=1, max_size=30),
+    st.floats(-5000, 5000),
+    st.floats(0, 9000),
+    st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"]),
+)
+def test_values_always_lie_between_0_and_1_and_never_fall_as_stored_values_rise(
+    values: list[int], centre: float, width: float, function: str
+) -> None:
+    stored = np.array([sorted(values)], np.uint16)
+    header = _header(stored)
+    header.WindowCenter, header.WindowWidth = f"{centre:.4f}", f"{width:.4f}"
+    header.VOILUTFunction = function
+
+    shown = displayed_values(stored, header)
+
+    assert shown.dtype == np.float32
+    assert shown.min() >= 0
+    assert shown.max() <= 1
+    assert (np.diff(shown) >= 0).all()

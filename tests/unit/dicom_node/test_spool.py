@@ -1,0 +1,135 @@
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from dicom_node.errors import SpoolError
+from dicom_node.spool import Spool
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+def _all_files(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def test_written_bytes_lie_in_incoming_with_their_digest(spool: Spool) -> None:
+    stored = spool.write(b"some bytes")
+
+    assert stored.path.read_bytes() == b"some bytes"
+    assert stored.sha256 == hashlib.sha256(b"some bytes").hexdigest()
+    assert stored.size == 10
+    assert stored.path.is_relative_to(spool.root / "incoming")
+    assert list(spool.files()) == [stored.path]
+
+
+def test_pieces_are_stored_as_one_file(spool: Spool) -> None:
+    stored = spool.write(iter([b"ab", memoryview(b"cd")]))
+
+    assert stored.path.read_bytes() == b"abcd"
+    assert stored.sha256 == hashlib.sha256(b"abcd").hexdigest()
+
+
+def test_only_the_owner_may_read_a_spooled_file(spool: Spool) -> None:
+    assert spool.write(b"x").path.stat().st_mode & 0o777 == 0o600
+
+
+def test_file_and_folders_are_synced_before_write_returns(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real_fsync = os.fsync
+
+    def noting_fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    stored = spool.write(b"x")
+
+    assert synced[0] == str(spool.root / "tmp" / stored.path.name)
+    assert str(stored.path.parent) in synced
+
+
+def test_a_failing_fsync_is_a_spool_error_and_leaves_nothing_behind(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing_fsync(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", failing_fsync)
+
+    with pytest.raises(SpoolError, match="Input/output error"):
+        spool.write(b"x")
+    assert _all_files(spool.root) == []
+
+
+def test_a_failing_folder_sync_after_the_rename_leaves_nothing_behind(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_fsync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if Path(os.readlink(f"/proc/self/fd/{descriptor}")).parent.name == "incoming":
+            raise OSError(errno.EIO, "Input/output error")
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+    with pytest.raises(SpoolError):
+        spool.write(b"x")
+    assert _all_files(spool.root) == []
+
+
+def test_a_source_that_breaks_in_the_middle_leaves_nothing_behind(spool: Spool) -> None:
+    def pieces():
+        yield b"first"
+        raise RuntimeError("peer went away")
+
+    with pytest.raises(RuntimeError):
+        spool.write(pieces())
+    assert _all_files(spool.root) == []
+
+
+def test_below_the_watermark_nothing_is_written(tmp_path: Path) -> None:
+    full = Spool(tmp_path, minimum_free_bytes=2**62)
+
+    assert not full.has_room()
+    with pytest.raises(SpoolError, match="watermark"):
+        full.write(b"x")
+    assert _all_files(tmp_path) == []
+
+
+def test_a_quarantined_file_is_kept_and_no_longer_incoming(spool: Spool) -> None:
+    stored = spool.write(b"other")
+
+    kept = spool.quarantine(stored.path)
+
+    assert kept.read_bytes() == b"other"
+    assert kept.parent == spool.root / "quarantine"
+    assert list(spool.files()) == []
+
+
+def test_discarding_twice_is_no_error(spool: Spool) -> None:
+    stored = spool.write(b"x")
+
+    spool.discard(stored.path)
+    spool.discard(stored.path)
+
+    assert list(spool.files()) == []
+
+
+def test_only_old_temporaries_are_removed(spool: Spool) -> None:
+    old, young = spool.root / "tmp" / "old.dcm", spool.root / "tmp" / "young.dcm"
+    old.write_bytes(b"x")
+    young.write_bytes(b"x")
+    os.utime(old, (1, 1))
+
+    assert spool.remove_stale_temporaries(older_than_s=3600) == 1
+    assert not old.exists()
+    assert young.exists()

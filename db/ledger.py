@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from db import conclusions, deliveries, intake, overview, queueing
-from db.errors import LedgerInconsistent, LedgerUnavailable
+from db.errors import LedgerInconsistent
 from db.records import (
     ClaimedDelivery,
     ClaimedStudy,
@@ -26,6 +24,7 @@ from db.records import (
     ReleasedStudy,
     StudySummary,
 )
+from db.session import database_errors
 from db.states import StudyState
 
 # One process at most wins each race for a UID, and the losers then see its row.
@@ -216,17 +215,5 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[Session]:
-        try:
-            with Session(self._engine) as session, session.begin():
-                yield session
-        except (IntegrityError, DataError) as error:
-            raise LedgerInconsistent(
-                f"the ledger refused a row ({error.orig}): the same thing was stored before, "
-                "or a value does not fit its column"
-            ) from error
-        except (DBAPIError, PoolTimeoutError) as error:
-            cause = getattr(error, "orig", None) or error
-            raise LedgerUnavailable(
-                f"the ledger's database cannot be used ({cause}): check that it runs and can be "
-                "reached, that its disk is not full, and that `fracture-screen db upgrade` was run"
-            ) from error
+        with database_errors(), Session(self._engine) as session, session.begin():
+            yield session

@@ -2,6 +2,8 @@
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -11,8 +13,10 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from db.errors import LedgerError, LedgerOutOfDate
+from db.errors import LedgerError, LedgerInconsistent, LedgerOutOfDate, LedgerUnavailable
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _SQLITE_BUSY_TIMEOUT_S = 30
@@ -50,7 +54,7 @@ def upgrade(engine: Engine) -> None:
     LedgerOutOfDate: a newer version of the program made the tables.
     """
     config = _alembic_config()
-    with engine.begin() as connection:
+    with database_errors(), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
         _refuse_newer_tables(connection)
@@ -62,14 +66,17 @@ def upgrade(engine: Engine) -> None:
 
 
 def is_current(engine: Engine) -> bool:
-    """Whether the tables are those of this version of the program."""
-    with engine.begin() as connection:
+    """Whether the tables are those of this version of the program.
+
+    LedgerUnavailable: the database cannot be asked.
+    """
+    with database_errors(), engine.begin() as connection:
         return _revision(connection) == _head()
 
 
 def require_current(engine: Engine) -> None:
     """Raise LedgerOutOfDate unless the tables are those of this version of the program."""
-    with engine.begin() as connection:
+    with database_errors(), engine.begin() as connection:
         _refuse_newer_tables(connection)
         revision = _revision(connection)
     if revision != _head():
@@ -77,6 +84,24 @@ def require_current(engine: Engine) -> None:
             f"the ledger's tables are at revision {revision or 'none'}, this version of Fracture "
             f"Screen needs {_head()}: run `fracture-screen db upgrade`"
         )
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Raise what the database refuses within as LedgerUnavailable or LedgerInconsistent."""
+    try:
+        yield
+    except (IntegrityError, DataError) as error:
+        raise LedgerInconsistent(
+            f"the ledger refused a row ({error.orig}): the same thing was stored before, "
+            "or a value does not fit its column"
+        ) from error
+    except (DBAPIError, PoolTimeoutError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise LedgerUnavailable(
+            f"the ledger's database cannot be used ({cause}): check that it runs and can be "
+            "reached, that its disk is not full, and that `fracture-screen db upgrade` was run"
+        ) from error
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
-from db.errors import LedgerOutOfDate
 from db.ledger import Ledger
-from db.session import is_current, make_engine, upgrade
+from db.session import make_engine, require_current, upgrade
 from dicom_node.radiograph import PixelLimits
 from dicom_node.spool import Spool
 from models.bundle import load_bundle
@@ -40,8 +39,8 @@ def open_database(settings: Settings) -> Engine:
     engine = make_engine(settings.effective_database_url)
     if settings.is_embedded_database:
         upgrade(engine)
-    elif not is_current(engine):
-        raise LedgerOutOfDate()
+    else:
+        require_current(engine)
     return engine
 
 

@@ -12,8 +12,8 @@ from dicom_node.spool import Spool
 from dicom_node.storage_scp import Receipt, StorageScp
 from dicom_node.storage_scu import StoreResult, echo, send_instances
 from tests.servers.dcmtk import needs_dcmtk, storescp
-from tests.servers.ports import free_port
 from tests.servers.orthanc import Orthanc, needs_orthanc, running_orthanc
+from tests.servers.ports import free_port
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 
 pytest_plugins = ("tests.servers.orthanc",)

@@ -35,7 +35,7 @@ def split_by_group(examples: Sequence[Example], seed: int) -> Split:
         DataError: too few groups for every part to hold fractured and other radiographs.
     """
     groups = connected_groups(examples)
-    labels = np.array([example.fractured for example in examples])
+    labels = np.array([example.fractured for example in examples], np.bool_)
     _check_enough_groups(groups, labels)
     folds = StratifiedGroupKFold(n_splits=FOLDS, shuffle=True, random_state=seed)
     parts = [part for _, part in folds.split(np.zeros(len(labels)), labels, groups)]

@@ -1,7 +1,8 @@
 """Trains a classifier by a recipe and writes it as a bundle with its card.
 
 Every run is a folder: `recipe.json`, `split.json`, `epochs.jsonl`, checkpoints, `bundle/`. A run
-that was stopped goes on where it was when the same command is given again.
+that was stopped goes on after its last finished epoch when the same command is given again (or one
+with more epochs); only patience counts anew.
 """
 
 import json
@@ -20,10 +21,14 @@ from models.engine import get_weights, set_weights
 from training.batches import AugmentedBatches, cache_radiographs, serving_inputs
 from training.card import ModelName, ScoredExamples, make_card
 from training.data.example import Example
-from training.errors import DataError
+from training.errors import DataError, RunError
 from training.recipe import Recipe
 from training.splits import Split, split_by_group
 
+RECIPE_FILE = "recipe.json"
+SPLIT_FILE = "split.json"
+EPOCHS_FILE = "epochs.jsonl"
+BACKUP_FOLDER = "backup"
 BEST_WEIGHTS = "best.weights.h5"
 
 
@@ -56,17 +61,19 @@ def train(
         backbone_weights: ImageNet weights of the backbone without its top (a Keras weights file).
 
     Raises:
-        DataError: a picture or the weights file cannot be read.
+        DataError: a picture or the weights file cannot be read, or the data are too few to split.
+        RunError: `out` holds a run of another recipe or other data, or the network learned nothing.
     """
     if not backbone_weights.is_file():
         raise DataError(f"{backbone_weights} is missing; --weights names the ImageNet weights file")
     out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
     split = split_by_group(examples, recipe.seed)
-    _write_json(out / "recipe.json", asdict(recipe))
-    _write_json(out / "split.json", _split_names(examples, split))
+    _refuse_another_run(out, recipe, split)
+    _write_json(out / RECIPE_FILE, asdict(recipe))
+    _write_json(out / SPLIT_FILE, _split_names(examples, split))
 
-    network = build(recipe.architecture, backbone_weights=backbone_weights)
+    network = _pretrained(recipe, backbone_weights)
     _fit(network, recipe, examples, split, out, report)
     network.load_weights(out / BEST_WEIGHTS)
     weights = rounded_for_storage(get_weights(network))
@@ -78,6 +85,31 @@ def train(
     card = make_card(name, recipe, split, data_attribution, validation=validation, test=test)
     save_bundle(out / "bundle", card, weights)
     return out / "bundle"
+
+
+def _refuse_another_run(out: Path, recipe: Recipe, split: Split) -> None:
+    """Weights that were trained on another split may have seen this one's test part."""
+    if not (out / SPLIT_FILE).is_file():
+        return
+    there, here = json.loads((out / RECIPE_FILE).read_text()), asdict(recipe)
+    differing = [key for key in here if key != "epochs" and there.get(key) != here[key]]
+    if json.loads((out / SPLIT_FILE).read_text())["digest"] != split.digest:
+        differing.append("split of the data")
+    if differing:
+        raise RunError(
+            f"{out} holds a run with another {', '.join(differing)}; repeat that run's command to "
+            "go on with it, or name another folder with --out"
+        )
+
+
+def _pretrained(recipe: Recipe, backbone_weights: Path) -> KerasModel:
+    try:
+        return build(recipe.architecture, backbone_weights=backbone_weights)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{backbone_weights} is not a Keras weights file (.weights.h5) of "
+            f"{recipe.architecture.name} without its top: {error}"
+        ) from error
 
 
 def _cache(examples: Sequence[Example], recipe: Recipe, report: Report) -> npt.NDArray[np.uint8]:
@@ -120,6 +152,7 @@ def _fit(
     model.fit(
         batches,
         epochs=recipe.epochs,
+        shuffle=False,  # the batches shuffle themselves, by the recipe's seed
         validation_data=(
             serving_inputs(validation, recipe.preprocessing),
             _labels(validation),
@@ -150,12 +183,15 @@ def _callbacks(
 ) -> list[keras.callbacks.Callback]:
     best = max((epoch["val_auc"] for epoch in history), default=None)
     watched = {"monitor": "val_auc", "mode": "max"}
+    backup = keras.callbacks.BackupAndRestore(
+        out / BACKUP_FOLDER, double_checkpoint=True, delete_checkpoint=False
+    )
     return [
-        keras.callbacks.BackupAndRestore(out / "backup", delete_checkpoint=False),
         _SaveBest(network, out / BEST_WEIGHTS, best),
         keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=recipe.plateau_epochs, **watched),
         keras.callbacks.EarlyStopping(patience=recipe.patience, **watched),
-        _EpochLog(out / "epochs.jsonl", recipe.epochs, batches, report),
+        _EpochLog(out / EPOCHS_FILE, recipe.epochs, batches, report),
+        backup,  # last: an epoch is finished when all of the above have seen it
     ]
 
 
@@ -170,11 +206,13 @@ class _SaveBest(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if logs and logs["val_auc"] > self._best:
             self._best = logs["val_auc"]
-            self._network.save_weights(self._path)
+            unfinished = self._path.with_name(f"unfinished.{self._path.name}")
+            self._network.save_weights(unfinished)
+            unfinished.replace(self._path)
 
 
 class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships no types
-    """One JSON line per epoch, and progress by batch."""
+    """One JSON line per epoch, also where one is run again, and progress by batch."""
 
     def __init__(self, path: Path, epochs: int, batches: int, report: Report) -> None:
         super().__init__()
@@ -188,6 +226,9 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships 
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epoch = epoch
+        if self._path.is_file():
+            lines = self._path.read_text().splitlines(keepends=True)
+            self._path.write_text("".join(lines[:epoch]))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         done = self._epoch * self._batches + batch + 1
@@ -221,8 +262,11 @@ def _score(
 
 
 def _read_history(out: Path) -> list[dict[str, float]]:
-    log = out / "epochs.jsonl"
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+    """The finished epochs: those that the backup holds. A later line's epoch is run again."""
+    log, backup = out / EPOCHS_FILE, out / BACKUP_FOLDER / "training_metadata.json"
+    finished = json.loads(backup.read_text())["epoch"] if backup.is_file() else 0
+    lines = log.read_text().splitlines() if log.is_file() else []
+    return [json.loads(line) for line in lines[:finished]]
 
 
 def _split_names(examples: Sequence[Example], split: Split) -> dict[str, object]:

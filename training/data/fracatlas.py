@@ -21,8 +21,8 @@ def read_fracatlas(folder: Path) -> list[Example]:
     duplicate_group and id_block.
 
     Raises:
-        DataError: the table or a column is missing, it has no rows, or a cell that says yes or no
-            is neither 1 nor 0.
+        DataError: the table or a column is missing, it has no rows, a cell that says yes or no is
+            neither 1 nor 0, or one that names a group is empty.
     """
     table = folder / TABLE
     if not table.is_file():
@@ -41,7 +41,10 @@ def _example(folder: Path, row: dict[str, str]) -> Example:
     return Example(
         path=folder / "images" / row["image_id"],
         fractured=_is_yes(folder, row, "fractured"),
-        groups=(f"block {row['id_block']}", f"duplicates {row['duplicate_group']}"),
+        groups=(
+            f"block {_group(folder, row, 'id_block')}",
+            f"duplicates {_group(folder, row, 'duplicate_group')}",
+        ),
         region=row["region"],
         hardware=_is_yes(folder, row, "hardware"),
     )
@@ -54,3 +57,10 @@ def _is_yes(folder: Path, row: dict[str, str], column: str) -> bool:
             f"{folder / TABLE} has {column} {row[column]!r} for {row['image_id']}; 0 or 1 is meant"
         )
     return row[column] == "1"
+
+
+def _group(folder: Path, row: dict[str, str], column: str) -> str:
+    """A group's name; an empty one would join all radiographs that lack it, or none of them."""
+    if not row[column]:
+        raise DataError(f"{folder / TABLE} has no {column} for {row['image_id']}; number it")
+    return row[column]

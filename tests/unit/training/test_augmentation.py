@@ -1,0 +1,135 @@
+"""Random geometry: within its bounds, reproducible, and the right way round."""
+
+import math
+
+import numpy as np
+import pytest
+
+from models.prediction import FloatArray
+from training.augmentation import Augmentation
+
+NOTHING = Augmentation(0.0, 0.0, 0.0, horizontal_flip=False, vertical_flip=False)
+SEEDS = range(20)
+
+
+@pytest.mark.parametrize("size", [1, 2, 32, 33])
+def test_without_bounds_and_flips_nothing_changes(size: int) -> None:
+    square = _noise(size)
+    for seed in SEEDS:
+        assert np.array_equal(NOTHING.apply(square, np.random.default_rng(seed)), square)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_augmented_picture_stays_between_zero_and_one(seed: int) -> None:
+    augmented = Augmentation().apply(_noise(48), np.random.default_rng(seed))
+    assert augmented.shape == (48, 48)
+    assert augmented.dtype == np.float32
+    assert augmented.min() >= 0.0
+    assert augmented.max() <= 1.0
+
+
+def test_the_same_seed_augments_the_same_and_another_seed_otherwise() -> None:
+    square = _noise(48)
+    first = Augmentation().apply(square, np.random.default_rng(4))
+    assert np.array_equal(first, Augmentation().apply(square, np.random.default_rng(4)))
+    assert not np.array_equal(first, Augmentation().apply(square, np.random.default_rng(5)))
+
+
+def test_the_picture_that_is_augmented_is_left_as_it_was() -> None:
+    square = _noise(48)
+    before = square.copy()
+    Augmentation().apply(square, np.random.default_rng(4))
+    assert np.array_equal(square, before)
+
+
+@pytest.mark.parametrize("size", [32, 33])
+def test_a_marker_follows_a_horizontal_flip(size: int) -> None:
+    seen = _places_of_marker(
+        Augmentation(0.0, 0.0, 0.0, horizontal_flip=True, vertical_flip=False), size, (3, 5)
+    )
+    assert seen == {(3, 5), (3, size - 1 - 5)}
+
+
+@pytest.mark.parametrize("size", [32, 33])
+def test_a_marker_follows_a_vertical_flip(size: int) -> None:
+    seen = _places_of_marker(
+        Augmentation(0.0, 0.0, 0.0, horizontal_flip=False, vertical_flip=True), size, (3, 5)
+    )
+    assert seen == {(3, 5), (size - 1 - 3, 5)}
+
+
+def test_flips_happen_about_every_second_time() -> None:
+    augmentation = Augmentation(0.0, 0.0, 0.0, horizontal_flip=True, vertical_flip=False)
+    square = _noise(8)
+    random = np.random.default_rng(0)
+    kept = sum(np.array_equal(augmentation.apply(square, random), square) for _ in range(400))
+    assert 160 < kept < 240
+
+
+def test_a_rotation_keeps_the_centre_and_the_distance_and_its_bound() -> None:
+    augmentation = Augmentation(20.0, 0.0, 0.0, horizontal_flip=False, vertical_flip=False)
+    angles = []
+    for seed in range(60):
+        square = _spot(65, (32, 52))  # 20 pixels to the right of the centre
+        row, column = _centre_of_mass(augmentation.apply(square, np.random.default_rng(seed)))
+        assert math.hypot(row - 32, column - 32) == pytest.approx(20, abs=0.2)
+        angles.append(math.degrees(math.atan2(row - 32, column - 32)))
+    assert max(abs(angle) for angle in angles) < 20.5
+    assert min(angles) < -10
+    assert max(angles) > 10
+
+
+def test_zoom_moves_a_marker_along_its_ray_within_its_bound() -> None:
+    augmentation = Augmentation(0.0, 0.0, 0.15, horizontal_flip=False, vertical_flip=False)
+    stretches = []
+    for seed in range(60):
+        square = _spot(65, (32, 52))
+        row, column = _centre_of_mass(augmentation.apply(square, np.random.default_rng(seed)))
+        assert row == pytest.approx(32, abs=0.1)
+        stretches.append((column - 32) / 20)
+    assert 0.84 < min(stretches) < 0.92
+    assert 1.08 < max(stretches) < 1.16
+
+
+def test_shear_moves_rows_against_each_other_within_its_bound() -> None:
+    augmentation = Augmentation(0.0, 8.0, 0.0, horizontal_flip=False, vertical_flip=False)
+    angles = []
+    for seed in range(60):
+        square = _spot(65, (52, 32))
+        row, column = _centre_of_mass(augmentation.apply(square, np.random.default_rng(seed)))
+        assert row == pytest.approx(52, abs=0.1)
+        angles.append(math.degrees(math.atan2(column - 32, row - 32)))
+    assert max(abs(angle) for angle in angles) < 8.2
+    assert max(angles) > 4
+    assert min(angles) < -4
+
+
+def _noise(size: int) -> FloatArray:
+    square = np.random.default_rng(1).random((size, size), np.float32)
+    square[0, 0] = 1.0
+    return square
+
+
+def _spot(size: int, at: tuple[int, int]) -> FloatArray:
+    row, column = np.mgrid[0:size, 0:size]
+    distance = (row - at[0]) ** 2 + (column - at[1]) ** 2
+    return np.asarray(np.exp(-distance / 4), np.float32)
+
+
+def _centre_of_mass(square: FloatArray) -> tuple[float, float]:
+    row, column = np.mgrid[0 : square.shape[0], 0 : square.shape[1]]
+    return float((row * square).sum() / square.sum()), float((column * square).sum() / square.sum())
+
+
+def _places_of_marker(
+    augmentation: Augmentation, size: int, at: tuple[int, int]
+) -> set[tuple[int, int]]:
+    square = np.zeros((size, size), np.float32)
+    square[at] = 1.0
+    seen = set()
+    for seed in SEEDS:
+        augmented = augmentation.apply(square, np.random.default_rng(seed))
+        assert augmented.sum() == 1.0
+        row, column = np.unravel_index(int(augmented.argmax()), augmented.shape)
+        seen.add((int(row), int(column)))
+    return seen

@@ -1,0 +1,133 @@
+"""The model card: where its figures come from and what they leave out."""
+
+import json
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.calibration import Calibration
+from models.prediction import OperatingPoints
+from tests.unit.training.labelled_folders import make_recipe
+from training import card
+from training.card import ModelName, ScoredExamples, figures, make_card
+from training.evaluate import with_interval
+from training.splits import Split
+
+SPLIT = Split((0, 1, 2), (3, 4), (5,), (0, 0, 1, 1, 2, 2), "d1" * 32)
+CALIBRATION = Calibration(1.0, 0.0)
+POINTS = OperatingPoints(0.3, 0.8)
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card, "with_interval", partial(with_interval, samples=30))
+
+
+def test_figures_without_hardware_leave_those_radiographs_out() -> None:
+    test = make_scored(60, seed=2, hardware_every=4)
+    made = _make_card(make_scored(60, seed=1), test)
+    metrics = made["metrics"]
+    assert metrics["test"]["radiographs"] == 60
+    assert metrics["test_without_hardware"]["radiographs"] == 45
+    kept = ~test.hardware
+    assert metrics["test_without_hardware"] == figures(
+        ScoredExamples(
+            test.logits[kept], test.fractured[kept], test.hardware[kept], test.groups[kept]
+        ),
+        Calibration(**made["calibration"]),
+        OperatingPoints(**made["operating_points"]),
+    )
+
+
+def test_hardware_moves_the_figures_that_show_it_only() -> None:
+    """All that is metal is scored wrong: the figures without it must not know."""
+    wrong = make_scored(60, seed=2, hardware_every=4)
+    wrong.logits[wrong.hardware] = np.where(wrong.fractured[wrong.hardware], -9.0, 9.0)
+    right, wrong_metrics = (
+        _make_card(make_scored(60, seed=1), scored)["metrics"]
+        for scored in (make_scored(60, seed=2, hardware_every=4), wrong)
+    )
+    assert wrong_metrics["test_without_hardware"] == right["test_without_hardware"]
+    assert wrong_metrics["test"]["auc"]["value"] < right["test"]["auc"]["value"]
+
+
+@pytest.mark.parametrize("all_fractured", [True, False])
+def test_figures_without_hardware_are_absent_where_one_label_has_none_left(
+    all_fractured: bool,
+) -> None:
+    scored = make_scored(20, seed=2)
+    chosen = scored.fractured if all_fractured else ~scored.fractured
+    test = ScoredExamples(scored.logits, scored.fractured, chosen, scored.groups)
+    metrics = _make_card(make_scored(60, seed=1), test)["metrics"]
+    assert metrics.keys() == {"validation", "test"}
+
+
+def test_calibration_and_operating_points_are_chosen_on_validation_data_alone() -> None:
+    validation = make_scored(200, seed=1)
+    first = _make_card(validation, make_scored(60, seed=2))
+    second = _make_card(validation, make_scored(60, seed=3))
+    assert first["calibration"] == second["calibration"]
+    assert first["operating_points"] == second["operating_points"]
+    assert first["metrics"]["test"] != second["metrics"]["test"]
+    at = first["metrics"]["validation"]["operating_points"]
+    assert at["sensitive"]["sensitivity"]["value"] >= card.SENSITIVITY_GOAL
+    assert at["specific"]["specificity"]["value"] >= card.SPECIFICITY_GOAL
+
+
+def test_figures_count_what_they_were_measured_on() -> None:
+    scored = make_scored(60, seed=4)
+    made = figures(scored, CALIBRATION, POINTS)
+    probabilities = CALIBRATION.probability(scored.logits)
+    assert (made["radiographs"], made["fractured"], made["groups"]) == (60, 20, 12)
+    at = made["operating_points"]
+    assert at.keys() == {"sensitive", "specific"}
+    for name, threshold in (("sensitive", 0.3), ("specific", 0.8)):
+        assert at[name]["threshold"] == threshold
+        reached = probabilities >= threshold
+        expected = reached[scored.fractured].mean(), (~reached)[~scored.fractured].mean()
+        found = at[name]["sensitivity"]["value"], at[name]["specificity"]["value"]
+        assert found == pytest.approx(expected, abs=5e-5)
+    assert made["auc"]["low"] <= made["auc"]["value"] <= made["auc"]["high"]
+
+
+def test_a_card_is_plain_json_and_states_its_split() -> None:
+    made = _make_card(make_scored(60, seed=1), make_scored(60, seed=2))
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    facts = made["training"]["split"]
+    assert (facts["train"], facts["validation"], facts["test"]) == (3, 2, 1)
+    assert facts["digest"] == SPLIT.digest
+    assert (made["name"], made["version"]) == ("test-net", "0.0.1")
+    assert made["architecture"]["input_size"] == made["preprocessing"]["input_size"]
+
+
+def test_every_body_part_is_a_code_string() -> None:
+    """PS3.5, VR CS: capitals, digits, space and underscore, 16 characters at most."""
+    for body_part in card.BODY_PARTS:
+        assert len(body_part) <= 16
+        assert set(body_part) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _")
+    assert len(set(card.BODY_PARTS)) == len(card.BODY_PARTS)
+
+
+def make_scored(count: int, seed: int, hardware_every: int = 1000) -> ScoredExamples:
+    """Every third is fractured and scored higher; five neighbours are a group."""
+    numbers = np.arange(count)
+    fractured = numbers % 3 == 0
+    return ScoredExamples(
+        logits=np.random.default_rng(seed).normal(size=count) + 2 * fractured,
+        fractured=fractured,
+        hardware=numbers % hardware_every == hardware_every - 1,
+        groups=(numbers // 5).astype(np.int32),
+    )
+
+
+def _make_card(validation: ScoredExamples, test: ScoredExamples) -> dict[str, Any]:
+    return make_card(
+        ModelName("test-net", "0.0.1"),
+        make_recipe(),
+        SPLIT,
+        "drawn by a test",
+        validation=validation,
+        test=test,
+    )

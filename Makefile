@@ -38,8 +38,9 @@ imports:
 unit:
 	$(BIN)/pytest
 
-bench:
-	$(BIN)/python -m tests.bench
+bench: install system-packages
+	$(BIN)/python -m tests.bench.inference
+	$(BIN)/python -m tests.bench.end_to_end
 
 lock: # needs uv: pip install uv
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

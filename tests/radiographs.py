@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
-from dicom_node.image_file import wrap_as_dx
+from dicom_node.image_file import GreyPixels, wrap_as_dx
 from dicom_node.result_file import write_result
 from dicom_node.uids import derived_uid
 from tests.paths import SHARED_DATA
@@ -15,6 +16,8 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 WG04 = SHARED_DATA / "dicom" / "wg04"
 ODDITIES = SHARED_DATA / "dicom" / "oddities"
 FRACATLAS = SHARED_DATA / "fracatlas"
+
+_DRAWINGS = 4
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def write_phantom(
     """A small phantom; the same study name and number give the same instance."""
     study_uid, uid = derived_uid("test study", study), derived_uid("test", study, str(number))
     dataset = wrap_as_dx(
-        draw_phantom(number, fractured=bool(number % 2), rows=256, columns=208),
+        _small_phantom(1 + (number - 1) % _DRAWINGS),
         study_instance_uid=study_uid,
         series_instance_uid=derived_uid("test series", study),
         sop_instance_uid=uid,
@@ -46,6 +49,12 @@ def write_phantom(
     path = folder / f"{uid}.dcm"
     write_result(dataset, path)
     return Phantom(path, study_uid, uid)
+
+
+@cache
+def _small_phantom(seed: int) -> GreyPixels:
+    """Drawing takes a second; instances differ by their UIDs anyway."""
+    return draw_phantom(seed, fractured=bool(seed % 2), rows=256, columns=208)
 
 
 def wrap_fracatlas(image_id: str, folder: Path) -> Path:

@@ -14,6 +14,7 @@ from db.ledger import Ledger
 from models.bundle import ModelBundle
 from worker.app import queue_depth
 from worker.demo import DemoResult
+from worker.model_card import figure_rows, part_names
 from worker.offline import TABLE, Row
 from worker.settings import Settings, field_reference
 
@@ -131,33 +132,13 @@ def print_card(console: Console, bundle: ModelBundle) -> None:
     model, points = bundle.identity, bundle.operating_points
     console.print(f"{model.name} {model.version}  digest {model.digest[:16]}…")
     console.print(f"suspicious at ≥ {points.sensitive:.3f}, definite at ≥ {points.specific:.3f}")
-    table = Table("figures (95 % interval)", *bundle.card["metrics"])
-    for label, path in _FIGURES.items():
-        values = [_estimate(metrics, path) for metrics in bundle.card["metrics"].values()]
-        table.add_row(label, *values)
+    metrics = bundle.card["metrics"]
+    table = Table("figures (95 % interval)", *part_names(metrics))
+    for row in figure_rows(metrics):
+        table.add_row(*row)
     console.print(table)
     for limit in bundle.limits:
         console.print(f"- {limit}", markup=False)
-
-
-_FIGURES: dict[str, tuple[str, ...]] = {
-    "radiographs": ("radiographs",),
-    "of them fractured": ("fractured",),
-    "AUC": ("auc",),
-    "suspicious: sensitivity": ("operating_points", "sensitive", "sensitivity"),
-    "suspicious: specificity": ("operating_points", "sensitive", "specificity"),
-    "definite: sensitivity": ("operating_points", "specific", "sensitivity"),
-    "definite: specificity": ("operating_points", "specific", "specificity"),
-}
-
-
-def _estimate(metrics: Json, path: tuple[str, ...]) -> str:
-    value: Any = metrics
-    for key in path:
-        value = value[key]
-    if isinstance(value, int):
-        return str(value)
-    return f"{value['value']:.3f} ({value['low']:.3f}–{value['high']:.3f})"
 
 
 def _probability(probability: float | None) -> str:

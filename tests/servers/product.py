@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,9 +44,9 @@ class Product:
     config: Path
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
-        """The ledger, opened from the side."""
+        """The ledger, opened from the side; once, since that looks for migrations."""
         return open_ledger(self.settings)
 
     @property
@@ -122,20 +123,24 @@ def make_product(tmp_path: Path) -> Iterator[MakeProduct]:
     made: list[Product] = []
 
     def make(toml: str = "", *, top: str = "") -> Product:
-        folder = tmp_path / f"product-{len(made)}"
-        folder.mkdir()
-        config = folder / "settings.toml"
-        config.write_text(
-            f'data_folder = "{folder / "data"}"\n{top}\n'
-            f'[listener]\nhost = "127.0.0.1"\nport = {free_port()}\nminimum_free_mib = 1\n'
-            f"[study]\nquiet_period_s = 0.5\nlease_s = 30\n{toml}"
-        )
-        made.append(Product(folder, load_settings(config), config))
+        made.append(configure(tmp_path / f"product-{len(made)}", toml, top=top))
         return made[-1]
 
     yield make
     for product in made:
         product.stop()
+
+
+def configure(folder: Path, toml: str = "", *, top: str = "") -> Product:
+    """A product of its own in `folder`, on a free port; `top` stands before the first section."""
+    folder.mkdir()
+    config = folder / "settings.toml"
+    config.write_text(
+        f'data_folder = "{folder / "data"}"\n{top}\n'
+        f'[listener]\nhost = "127.0.0.1"\nport = {free_port()}\nminimum_free_mib = 1\n'
+        f"[study]\nquiet_period_s = 0.5\nlease_s = 30\n{toml}"
+    )
+    return Product(folder, load_settings(config), config)
 
 
 def destination_toml(name: str, ae_title: str, port: int) -> str:

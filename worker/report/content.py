@@ -1,6 +1,6 @@
 """What a report says about patient, study, radiograph and model: data set in, plain text out."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,7 @@ from pydicom import Dataset
 from pydicom.valuerep import PersonName
 
 from models.bundle import ModelBundle
+from worker.model_card import performance
 from worker.report.parts import ReportHeader, ReportImage, ReportModel
 
 
@@ -63,7 +64,7 @@ def report_model(bundle: ModelBundle) -> ReportModel:
         digest=bundle.identity.digest,
         sensitive_threshold=bundle.operating_points.sensitive,
         specific_threshold=bundle.operating_points.specific,
-        summary=(_performance(bundle.card["metrics"]["test"]), *bundle.limits),
+        summary=(performance(bundle.card["metrics"]["test"]), *bundle.limits),
     )
 
 
@@ -77,24 +78,6 @@ def _group(group: str) -> str:
     family, _, rest = group.partition("^")
     given = " ".join(part for part in rest.split("^")[:2] if part.strip())
     return ", ".join(part.strip() for part in (family, given) if part.strip())
-
-
-def _performance(metrics: dict[str, Any]) -> str:  # Any: JSON of the card
-    points = metrics["operating_points"]
-
-    def percent(estimate: dict[str, float]) -> str:
-        value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
-        return f"{value:.0f} % ({low:.0f}–{high:.0f})"
-
-    return (
-        f"Measured on {metrics['radiographs']} test radiographs, {metrics['fractured']} of them "
-        f"fractured (95 % interval): AUC {metrics['auc']['value']:.2f} "
-        f"({metrics['auc']['low']:.2f}–{metrics['auc']['high']:.2f}); suspicious: sensitivity "
-        f"{percent(points['sensitive']['sensitivity'])}, specificity "
-        f"{percent(points['sensitive']['specificity'])}; definite: sensitivity "
-        f"{percent(points['specific']['sensitivity'])}, specificity "
-        f"{percent(points['specific']['specificity'])}."
-    )
 
 
 def _text(dataset: Dataset, keyword: str) -> str:

@@ -1,0 +1,98 @@
+"""The model card as Markdown, from the bundle alone: docs/model-card.md is this text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.bundle import ModelBundle
+
+Json = Mapping[str, Any]
+"""Any: JSON values of the card."""
+
+_COMMAND = "fracture-screen train --data FRACATLAS --weights MOBILENETV2.weights.h5 --out RUN"
+_PARTS = {
+    "validation": "validation",
+    "test": "test",
+    "test_without_hardware": "test without metal hardware",
+}
+
+
+def model_card(bundle: ModelBundle) -> str:
+    """What it is, what it was trained on, how well it does, and where it fails."""
+    card, facts = bundle.card, bundle.card["training"]
+    recipe, split = facts["recipe"], facts["split"]
+    sections = [
+        f"# Model card: {bundle.identity.label}",
+        "Written by `fracture-screen model show --markdown`; a test holds it against the bundle.",
+        f"- Digest: `{bundle.identity.digest}`\n"
+        f"- Network: {card['architecture']['name']}, {card['architecture']['input_size']} × "
+        f"{card['architecture']['input_size']} pixels; {facts['backbone']}\n"
+        f"- For: CR and DX of {', '.join(sorted(bundle.body_parts)).lower()}; or body part not "
+        "stated\n"
+        "- Use: research only, not a medical device. It flags; it does not diagnose.",
+        "## Data",
+        f"{facts['data']}. {split['train']} radiographs for training, {split['validation']} for "
+        f"validation, {split['test']} for test, split by {split['by']} (digest "
+        f"`{split['digest'][:16]}…`).",
+        "## Training",
+        f"All layers from ImageNet weights, batch normalisation frozen. Adam, learning rate "
+        f"{recipe['learning_rate']}, halved after {recipe['plateau_epochs']} epochs without a "
+        f"better validation AUC, stopped after {recipe['patience']}, at most {recipe['epochs']}; "
+        f"batch {recipe['batch_size']}, weighted binary cross-entropy, flips, rotation ≤ "
+        f"{recipe['augmentation']['rotation_degrees']:.0f}°, shear, zoom; seed {recipe['seed']}.",
+        "## Figures",
+        f"Operating points: {facts['operating_points']}. Intervals: {facts['intervals']}.",
+        _figures(card["metrics"]),
+        "The command that gives these figures:",
+        f"```\n{_COMMAND}\n```",
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in bundle.limits),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def performance(metrics: Json) -> str:
+    """One sentence for the report: AUC, and both operating points, with intervals."""
+    sensitive, specific = (metrics["operating_points"][name] for name in ("sensitive", "specific"))
+    return (
+        f"Measured on {metrics['radiographs']} test radiographs, {metrics['fractured']} of them "
+        f"fractured (95 % interval): AUC {_plain(metrics['auc'])}; suspicious: sensitivity "
+        f"{_percent(sensitive['sensitivity'])}, specificity {_percent(sensitive['specificity'])}; "
+        f"definite: sensitivity {_percent(specific['sensitivity'])}, specificity "
+        f"{_percent(specific['specificity'])}."
+    )
+
+
+def figure_rows(metrics: Json) -> list[tuple[str, ...]]:
+    """(figure, value per part) rows, the parts in the card's order."""
+    parts = list(metrics.values())
+    rows = [
+        ("radiographs", *(str(part["radiographs"]) for part in parts)),
+        ("of them fractured", *(str(part["fractured"]) for part in parts)),
+        ("AUC", *(_plain(part["auc"]) for part in parts)),
+    ]
+    for word, name in (("suspicious", "sensitive"), ("definite", "specific")):
+        points = [part["operating_points"][name] for part in parts]
+        rows.append((f"{word}: at probability ≥", *(f"{p['threshold']:.3f}" for p in points)))
+        for kind in ("sensitivity", "specificity"):
+            rows.append((f"{word}: {kind}", *(_percent(point[kind]) for point in points)))
+    return rows
+
+
+def part_names(metrics: Json) -> list[str]:
+    """Headings for `figure_rows`."""
+    return [_PARTS.get(name, name) for name in metrics]
+
+
+def _figures(metrics: Json) -> str:
+    heading = ("", *part_names(metrics))
+    lines = [heading, ("---",) * len(heading), *figure_rows(metrics)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _plain(estimate: Json) -> str:
+    return f"{estimate['value']:.2f} ({estimate['low']:.2f}–{estimate['high']:.2f})"
+
+
+def _percent(estimate: Json) -> str:
+    value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
+    return f"{value:.0f} % ({low:.0f}–{high:.0f})"

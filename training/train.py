@@ -226,8 +226,8 @@ class _EpochLog(keras.callbacks.Callback):  # type: ignore[misc]  # keras ships 
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epoch = epoch
-        if self._path.is_file():
-            lines = self._path.read_text().splitlines(keepends=True)
+        lines = self._path.read_text().splitlines(keepends=True) if self._path.is_file() else []
+        if len(lines) > epoch:
             self._path.write_text("".join(lines[:epoch]))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:

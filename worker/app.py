@@ -6,6 +6,7 @@ from typing import Any
 from celery import Celery
 from kombu.entity import Queue
 
+from worker.message_files import SCHEME, register_transport
 from worker.settings import Settings
 
 TRIAGE_QUEUE = "triage"
@@ -23,8 +24,9 @@ def make_celery(settings: Settings) -> Celery:
     Messages hold ids only, as JSON. A task is acknowledged after it ran; a doubled message is
     harmless, since work is claimed in the ledger.
     """
+    register_transport()
     app = Celery(
-        "fracture_screen", broker=settings.broker_url or "filesystem://", set_as_current=False
+        "fracture_screen", broker=settings.broker_url or f"{SCHEME}://", set_as_current=False
     )
     app.conf.update(
         accept_content=["json"],

@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worker.composition import open_ledger, quieten_tensorflow
 from worker.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -34,7 +33,7 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Supervised = Annotated[bool, typer.Option("--supervised", hidden=True)]
+SupervisorPid = Annotated[int | None, typer.Option(help="Process id to end with.", hidden=True)]
 
 
 class QueueName(StrEnum):
@@ -70,6 +69,7 @@ def up(context: typer.Context) -> None:
 
     Example: `fracture-screen --config settings.toml up`
     """
+    from worker.composition import open_ledger
     from worker.logs import configure_logging
     from worker.services import stop_on_signal
     from worker.supervisor import Supervisor
@@ -84,25 +84,25 @@ def up(context: typer.Context) -> None:
 
 
 @app.command()
-def listen(context: typer.Context, supervised: Supervised = False) -> None:
+def listen(context: typer.Context, supervisor: SupervisorPid = None) -> None:
     """Run the DICOM listener alone: C-ECHO and C-STORE.
 
     Example: `FRACTURE_SCREEN_LISTENER__PORT=11112 fracture-screen listen`
     """
     from worker import services
 
-    _run(lambda: services.listen(_settings(context)), supervised)
+    _run(lambda: services.listen(_settings(context)), supervisor)
 
 
 @app.command()
-def dispatch(context: typer.Context, supervised: Supervised = False) -> None:
+def dispatch(context: typer.Context, supervisor: SupervisorPid = None) -> None:
     """Run a dispatcher alone: makes quiet studies ready, queues studies and deliveries.
 
     Any number may run. Example: `fracture-screen --config settings.toml dispatch`
     """
     from worker import services
 
-    _run(lambda: services.dispatch(_settings(context)), supervised)
+    _run(lambda: services.dispatch(_settings(context)), supervisor)
 
 
 @app.command()
@@ -112,7 +112,7 @@ def work(
         list[QueueName] | None,
         typer.Option(help="Queue to take from; again for more. Default: all."),
     ] = None,
-    supervised: Supervised = False,
+    supervisor: SupervisorPid = None,
 ) -> None:
     """Run one worker alone: screens studies and sends results. As many as needed may run.
 
@@ -121,7 +121,7 @@ def work(
     from worker import services
 
     queues = [one.value for one in queue or QueueName]
-    _run(lambda: services.work(_settings(context), queues), supervised)
+    _run(lambda: services.work(_settings(context), queues), supervisor)
 
 
 @app.command()
@@ -213,6 +213,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     Example: `fracture-screen --config settings.toml status --json`
     """
     from worker import tables
+    from worker.composition import open_ledger
 
     settings = _settings(context)
     answer = tables.status_of(settings, open_ledger(settings))
@@ -231,6 +232,8 @@ def retry(
 
     Example: `fracture-screen retry 1.2.840.113619.2.55.3`
     """
+    from worker.composition import open_ledger
+
     if not open_ledger(_settings(context)).retry_failed(study_instance_uid):
         _fail(f"study {study_instance_uid} is not FAILED; `fracture-screen status` shows which are")
     out.print(f"study {study_instance_uid} will be screened again")
@@ -254,6 +257,8 @@ def train(
 
     Example: `fracture-screen train --data fracatlas --weights mobilenetv2.weights.h5 --out run`
     """
+    from worker.composition import quieten_tensorflow
+
     quieten_tensorflow()
     try:
         from worker import training_run
@@ -269,17 +274,24 @@ def train(
 
 
 @model_app.command("show")
-def model_show(context: typer.Context, as_json: Json = False) -> None:
+def model_show(
+    context: typer.Context,
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the model card.")] = False,
+) -> None:
     """The model in use: identity, operating points, figures and limits.
 
-    Example: `fracture-screen model show`
+    Examples: `fracture-screen model show`, `fracture-screen model show --markdown`
     """
     from models.bundle import load_bundle
     from worker import tables
+    from worker.model_card import model_card
 
     bundle = load_bundle(_settings(context).model.bundle)
     if as_json:
         _print_json({**bundle.card, "digest": bundle.identity.digest})
+    elif markdown:
+        sys.stdout.write(model_card(bundle))
     else:
         tables.print_card(out, bundle)
 
@@ -318,11 +330,11 @@ def _settings(context: typer.Context) -> Settings:
     return load_settings(context.find_root().obj)
 
 
-def _run(service: Callable[[], None], supervised: bool) -> None:
-    if supervised:
-        from worker.services import end_with_parent
+def _run(service: Callable[[], None], supervisor: int | None) -> None:
+    if supervisor is not None:
+        from worker.services import end_with
 
-        end_with_parent()
+        end_with(supervisor)
     service()
 
 

@@ -11,7 +11,7 @@ from threading import Event
 
 import structlog
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 from db.errors import LedgerUnavailable
 from db.ledger import Ledger
@@ -23,6 +23,8 @@ _log = structlog.get_logger(__name__)
 
 BATCH = 100
 _PAUSE_AFTER_TROUBLE_S = 5.0
+_TROUBLE = (OperationalError, ChannelError, OSError, LedgerUnavailable)
+"""What passes: broker or database away, or no room for the embedded broker's files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Dispatcher:
             try:
                 self.look()
                 stop.wait(self.settings.poll_interval_s)
-            except (OperationalError, LedgerUnavailable) as error:
+            except _TROUBLE as error:
                 _log.error("dispatch_interrupted", kind=type(error).__name__)
                 stop.wait(_PAUSE_AFTER_TROUBLE_S)
 

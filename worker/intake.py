@@ -1,5 +1,6 @@
 """Step 2: the listener's sink, and the reconciler that repairs what a crash left in the spool."""
 
+import math
 import time
 from pathlib import Path
 
@@ -22,6 +23,8 @@ ORPHAN_AGE_S = 60.0
 RECONCILED = "RECONCILED"
 """Calling AE title of an instance whose association is no longer known."""
 
+_FULL_EVERY_S = 3600.0
+
 _RECEIPTS = {
     RegistrationKind.ACCEPTED: Receipt.ACCEPTED,
     RegistrationKind.DUPLICATE: Receipt.DUPLICATE,
@@ -36,10 +39,11 @@ class Intake:
         self._ledger = ledger
         self._spool = spool
         self._data_folder = data_folder.resolve()
+        self._last_full: float | None = None
 
     def register(self, instance: ReceivedInstance) -> Receipt:
         """The listener's sink. Our own results that a PACS routes back open no study again."""
-        if is_own_result(read_header(instance.path)):
+        if _is_own_result(instance.path):
             _log.info("own_result_ignored", sop_instance_uid=instance.sop_instance_uid)
             return Receipt.DUPLICATE
         path = self._relative(instance.path)
@@ -64,16 +68,22 @@ class Intake:
     def reconcile(self, orphan_age_s: float = ORPHAN_AGE_S) -> int:
         """Register spooled files that have no row; raise the alarm for rows without a file.
 
-        Returns how many files were registered.
+        The first call looks at everything and then one an hour does; those between look only at
+        the files of the last two hours. Returns how many files were registered.
         """
+        began = time.monotonic()
+        everything = self._last_full is None or began - self._last_full >= _FULL_EVERY_S
+        newest = time.time() - orphan_age_s
+        oldest = -math.inf if everything else newest - 2 * _FULL_EVERY_S
         self._spool.remove_stale_temporaries(max(orphan_age_s, ORPHAN_AGE_S))
-        found = sum(self._adopt(path) for path in self._old_files(orphan_age_s))
-        self._report_missing_files()
+        found = sum(self._adopt(path) for path in self._files_modified(oldest, newest))
+        if everything:
+            self._report_missing_files()
+            self._last_full = began
         return found
 
-    def _old_files(self, age_s: float) -> list[Path]:
-        newest = time.time() - age_s
-        return [path for path in self._spool.files() if path.stat().st_mtime <= newest]
+    def _files_modified(self, oldest: float, newest: float) -> list[Path]:
+        return [path for path in self._spool.files() if oldest <= _modified_at(path) <= newest]
 
     def _adopt(self, path: Path) -> bool:
         if self._ledger.known_path(self._relative(path)):
@@ -82,6 +92,8 @@ class Intake:
             instance = describe_file(path, RECONCILED)
             receipt = self.register(instance)
         except UnreadableInstance as error:
+            if not path.exists():  # another listener's reconciler was quicker
+                return False
             kept = self._spool.quarantine(path)
             _log.critical("orphan_unreadable", quarantined_file=kept.name, reason=str(error))
             return False
@@ -101,3 +113,19 @@ class Intake:
 
     def _relative(self, path: Path) -> str:
         return path.resolve().relative_to(self._data_folder).as_posix()
+
+
+def _is_own_result(path: Path) -> bool:
+    """False where the header cannot be parsed: the study then says so of the instance."""
+    try:
+        return is_own_result(read_header(path))
+    except UnreadableInstance:
+        return False
+
+
+def _modified_at(path: Path) -> float:
+    """Never for a file that is gone: a duplicate is discarded while we look."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf

@@ -5,6 +5,7 @@ import sys
 from typing import TextIO
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 
 def configure_logging(process: str, stream: TextIO | None = None) -> None:
@@ -13,23 +14,38 @@ def configure_logging(process: str, stream: TextIO | None = None) -> None:
     None is standard error: standard output belongs to what commands print.
     """
     stream = stream or sys.stderr
+    chain = _processors(process)
+    as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
+        processors=[*chain, as_json],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
-    logging.basicConfig(level=logging.WARNING, stream=stream, force=True)
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *chain],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, as_json],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
+
+
+def _processors(process: str) -> list[Processor]:
+    def mark(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        # A context variable would be missing in the threads of the listener.
+        return {"process": process, **event}
+
+    return [
+        mark,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
 
 
 _SILENT = (

@@ -9,9 +9,10 @@ from threading import Event
 
 import structlog
 
+from db.errors import LedgerUnavailable
 from dicom_node.storage_scp import StorageScp
 from worker.app import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, make_celery
-from worker.composition import make_screener, open_ledger, open_spool, utc_now
+from worker.composition import MIB, make_screener, open_ledger, open_spool, utc_now
 from worker.delivery import Deliverer
 from worker.dispatch import Dispatcher
 from worker.intake import Intake
@@ -39,13 +40,21 @@ def listen(settings: Settings) -> None:
         spool=spool,
         sink=intake.register,
         maximum_associations=settings.listener.maximum_associations,
+        maximum_instance_bytes=settings.limits.maximum_instance_mib * MIB,
     )
     listener.start()
     try:
         while not stop.wait(_RECONCILE_EVERY_S):
-            intake.reconcile()
+            _reconcile(intake)
     finally:
         listener.stop(settings.listener.stop_grace_s)
+
+
+def _reconcile(intake: Intake) -> None:
+    try:
+        intake.reconcile()
+    except LedgerUnavailable:  # senders are told to send again later; the next round repairs
+        _log.error("reconcile_interrupted", kind=LedgerUnavailable.__name__)
 
 
 def dispatch(settings: Settings) -> None:
@@ -82,20 +91,30 @@ def work(settings: Settings, queues: Sequence[str] = QUEUES) -> None:
 
 
 def stop_on_signal() -> Event:
-    """An event that SIGTERM and SIGINT set."""
+    """An event that SIGTERM and SIGINT set.
+
+    By way of a pipe: a handler that set it itself would wait for ever if it interrupted the event's
+    own lock, as Ctrl-C followed by the supervisor's SIGTERM did.
+    """
     stop = Event()
+    read_end, write_end = os.pipe()
+
+    def wait() -> None:
+        os.read(read_end, 1)
+        stop.set()
+
+    threading.Thread(target=wait, daemon=True, name="stop-on-signal").start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: os.write(write_end, b"!"))
     return stop
 
 
-def end_with_parent() -> None:
-    """Send ourselves SIGTERM when the supervisor is gone, however it died."""
-    parent = os.getppid()
+def end_with(supervisor: int) -> None:
+    """Send ourselves SIGTERM when the supervisor (a process id) is gone, however it died."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == supervisor:
             time.sleep(_PARENT_POLL_S)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+    threading.Thread(target=watch, daemon=True, name="end-with-supervisor").start()

@@ -10,19 +10,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from models.bundle import DEFAULT_BUNDLE
 from worker.errors import SettingsError
 
 ENVIRONMENT_PREFIX = "FRACTURE_SCREEN_"
 CONFIG_VARIABLE = ENVIRONMENT_PREFIX + "CONFIG"
+
+_DATABASES = ("postgresql+psycopg://", "postgresql://", "sqlite:///")
 
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~][ -\[\]-~]*$")]
 """PS3.5 6.2: at most 16 printable ASCII characters, no backslash, not blank."""
@@ -151,6 +162,18 @@ class Settings(BaseSettings):
             raise ValueError(f"destinations must have unique names, got {', '.join(names)}")
         return self
 
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: str) -> str:
+        if value and not value.startswith(_DATABASES):
+            raise ValueError(f"must begin with {' or '.join(_DATABASES)}")
+        return _checked_url(value)
+
+    @field_validator("broker_url")
+    @classmethod
+    def _check_broker_url(cls, value: str) -> str:
+        return _checked_url(value)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -186,6 +209,19 @@ class Settings(BaseSettings):
     def effective_database_url(self) -> str:
         """The URL in force."""
         return self.database_url or f"sqlite:///{self.data_folder.resolve() / 'ledger.sqlite'}"
+
+
+def _checked_url(value: str) -> str:
+    """Refuse what is no URL here: later errors might show the password in it."""
+    try:
+        if value:
+            make_url(value)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "is no URL of the form scheme://user:password@host:port/name; "
+            "percent-encode special characters of user and password"
+        ) from None
+    return value
 
 
 def load_settings(config: Path | None = None, **overrides: Any) -> Settings:

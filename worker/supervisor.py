@@ -1,5 +1,6 @@
 """`fracture-screen up`: runs the product's processes side by side and starts again what dies."""
 
+import os
 import subprocess
 import sys
 import time
@@ -50,7 +51,7 @@ class Supervisor:
         options = [] if config is None else ["--config", str(config)]
         base = [sys.executable, "-m", "worker.cli", *options]
         self._children = [
-            _Child(name, [*base, *arguments, "--supervised"])
+            _Child(name, [*base, *arguments, "--supervisor", str(os.getpid())])
             for name, arguments in PROCESSES.items()
         ]
         self._log_file = log

@@ -34,23 +34,27 @@ def register_screening(
 ) -> None:
     """Add the task that screens a study."""
 
-    @app.task(name=SCREEN_TASK)  # type: ignore[untyped-decorator]  # celery ships no types
+    @app.task(name=SCREEN_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def screen_study(study_id: int, revision: int) -> None:
         lease = timedelta(seconds=settings.study.lease_s)
         claim = ledger.claim_study(study_id, revision, owner_name(), lease)
         if claim is None:
             _log.info("study_not_claimed", study_id=study_id, revision=revision)
             return
+        broken: Exception | None = None
         try:
             _screen(settings, ledger, screener, claim)
         except Exception as error:  # the boundary: the study must get its state
-            _give_back(app, settings, ledger, claim, error)
+            broken = error
+        # Not in the handler: were the ledger away too, Celery would log the first error's text.
+        if broken is not None:
+            _give_back(app, settings, ledger, claim, broken)
 
 
 def register_delivery(app: Celery, deliverer: Deliverer) -> None:
     """Add the task that sends a study's due results to one destination."""
 
-    @app.task(name=DELIVER_TASK)  # type: ignore[untyped-decorator]  # celery ships no types
+    @app.task(name=DELIVER_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def deliver_results(study_id: int, destination: str) -> None:
         deliverer.deliver(study_id, destination, owner_name())
 

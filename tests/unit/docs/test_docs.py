@@ -40,7 +40,7 @@ def test_every_make_target_that_a_document_names_exists(document: Path) -> None:
 def test_every_file_that_a_document_names_exists(document: Path) -> None:
     text = document.read_text()
     paths = re.findall(r"`([a-z_]+/[a-z_/]+\.(?:py|md|sh))`", text)
-    paths += [link for link in re.findall(r"\]\(([^)#:]+)\)", text)]
+    paths += re.findall(r"\]\(([^)#:]+)\)", text)
     missing = [
         path
         for path in paths

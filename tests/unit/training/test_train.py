@@ -130,6 +130,17 @@ def test_a_run_starts_from_the_pretrained_backbone_and_keeps_its_batch_normalisa
     assert 0 < moved.max() < 0.2
 
 
+def test_a_bundle_holds_the_epoch_of_the_best_validation_figure_and_not_the_last(
+    one_epoch: Finished, two_epochs: Finished
+) -> None:
+    first, second = (line["val_auc"] for line in _lines(two_epochs.out))
+    after_one, after_two = (
+        load_bundle(run.out / "bundle").weights for run in (one_epoch, two_epochs)
+    )
+    same = all(np.allclose(after_two[name], after_one[name], atol=1e-5) for name in after_one)
+    assert same == (first >= second)
+
+
 def test_progress_counts_radiographs_and_then_batches(two_epochs: Finished) -> None:
     reading = [step for step in two_epochs.told if step.stage == "reading radiographs"]
     training = [step for step in two_epochs.told if step.stage == "training"]
@@ -145,18 +156,16 @@ def test_a_run_that_goes_on_equals_one_that_was_never_stopped(
 ) -> None:
     """Taken up again are the optimiser's state and the batches; only dropout is drawn anew."""
     told = _finish(run, make_recipe(epochs=2), copy).told
-    assert _epochs(copy) == [1, 2]
+    _assert_equal_lines(copy, two_epochs.out)
     first = next(step for step in told if step.stage == "training")
     assert (first.done, first.total) == (BATCHES + 1, 2 * BATCHES)
-    for gone_on, straight in zip(_lines(copy), _lines(two_epochs.out), strict=True):
-        assert gone_on == pytest.approx(straight, rel=1e-4)
     expected = load_bundle(two_epochs.out / "bundle").weights
     for name, array in load_bundle(copy / "bundle").weights.items():
         assert array == pytest.approx(expected[name], abs=1e-4), name
 
 
-def test_a_run_that_is_killed_twice_still_has_one_line_per_epoch(
-    run: Runner, copy: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_run_that_is_killed_twice_still_ends_as_one_that_was_never_stopped(
+    run: Runner, copy: Path, two_epochs: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First within its second epoch, then between that epoch's log and its backup."""
     with pytest.raises(Killed):
@@ -170,7 +179,7 @@ def test_a_run_that_is_killed_twice_still_has_one_line_per_epoch(
     assert _epochs(copy) == [1, 2]
 
     run(make_recipe(epochs=2), out=copy)
-    assert _epochs(copy) == [1, 2]
+    _assert_equal_lines(copy, two_epochs.out)
     assert load_bundle(copy / "bundle").card["training"]["recipe"]["epochs"] == 2
 
 
@@ -298,6 +307,11 @@ def _contents(folder: Path) -> dict[Path, bytes]:
 
 def _lines(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / "epochs.jsonl").read_text().splitlines()]
+
+
+def _assert_equal_lines(found: Path, expected: Path) -> None:
+    for line, other in zip(_lines(found), _lines(expected), strict=True):
+        assert line == pytest.approx(other, rel=1e-4)
 
 
 def _epochs(out: Path) -> list[float]:

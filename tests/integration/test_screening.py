@@ -1,0 +1,215 @@
+"""Screening a study on disk: findings, outcome and the files it leaves."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from db.states import Outcome
+from dicom_node.radiograph import PixelLimits
+from dicom_node.received import describe_file
+from tests.chosen_outcomes import DEFINITE, NEGATIVE, NOW, SUSPICIOUS, screener_of
+from tests.radiographs import write_phantom
+from tests.unit.dicom_node.instances import put_pixels, radiograph_dataset, write_instance
+from worker.results import Source
+from worker.screening import Screener, Screening
+
+FOLDER = "results/1"
+
+
+def source_of(path: Path) -> Source:
+    instance = describe_file(path, "")
+    return Source(instance.sop_instance_uid, instance.sop_class_uid, instance.sha256, path)
+
+
+def screen(screener: Screener, folder: Path, *paths: Path, revision: int = 1) -> Screening:
+    study = describe_file(paths[0], "").study_instance_uid
+    return screener.screen(
+        study, [source_of(path) for path in paths], root=folder, folder=FOLDER, revision=revision
+    )
+
+
+def phantoms(folder: Path, count: int, **options: str) -> list[Path]:
+    return [write_phantom(folder / "in", "study", n + 1, **options).path for n in range(count)]
+
+
+def files(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in (folder / FOLDER).iterdir()
+    }
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "outcome", "overlays"),
+    [
+        ((NEGATIVE, NEGATIVE, NEGATIVE), Outcome.NEGATIVE, 0),
+        ((NEGATIVE, SUSPICIOUS, NEGATIVE), Outcome.DOUBTFUL, 1),
+        ((NEGATIVE, SUSPICIOUS, DEFINITE), Outcome.POSITIVE, 2),
+    ],
+)
+def test_a_study_gives_one_overlay_per_flagged_radiograph_and_one_report(
+    tmp_path: Path, probabilities: tuple[float, ...], outcome: Outcome, overlays: int
+) -> None:
+    screening = screen(screener_of(*probabilities), tmp_path, *phantoms(tmp_path, 3))
+
+    assert screening.verdict.outcome is outcome
+    assert [finding.probability for finding in screening.findings] == pytest.approx(probabilities)
+    kinds = [result.kind for result in screening.results]
+    assert kinds == ["overlay"] * overlays + ["report"]
+    for result in screening.results:
+        dataset = pydicom.dcmread(tmp_path / result.path)
+        assert dataset.SOPInstanceUID == result.sop_instance_uid
+        assert dataset.StudyInstanceUID == write_phantom(tmp_path, "study").study_instance_uid
+        assert (tmp_path / result.path).stat().st_size == result.size
+
+
+def test_an_overlay_refers_to_its_own_radiograph(tmp_path: Path) -> None:
+    first, second = phantoms(tmp_path, 2)
+    screening = screen(screener_of(NEGATIVE, DEFINITE), tmp_path, first, second)
+    overlay = pydicom.dcmread(tmp_path / screening.results[0].path)
+    (reference,) = overlay.SourceImageSequence
+    assert reference.ReferencedSOPInstanceUID == source_of(second).sop_instance_uid
+
+
+def test_a_second_run_writes_nothing_and_changes_no_byte(tmp_path: Path) -> None:
+    paths = phantoms(tmp_path, 2)
+    first = screen(screener_of(DEFINITE), tmp_path, *paths)
+    before = files(tmp_path)
+
+    later = screener_of(DEFINITE)
+    later._clock = lambda: NOW + timedelta(days=1)
+    again = screen(later, tmp_path, *paths)
+
+    assert again.results == first.results
+    assert files(tmp_path) == before
+
+
+def test_a_late_radiograph_gives_a_new_report_and_keeps_the_overlays(tmp_path: Path) -> None:
+    paths = phantoms(tmp_path, 2)
+    first = screen(screener_of(DEFINITE), tmp_path, paths[0])
+    second = screen(screener_of(DEFINITE), tmp_path, *paths, revision=2)
+    assert first.results[0] in second.results
+    assert first.results[-1] not in second.results
+    assert len(files(tmp_path)) == 4
+
+
+def test_a_file_that_vanished_is_our_trouble_and_never_a_finding(tmp_path: Path) -> None:
+    first, second = phantoms(tmp_path, 2)
+    sources = [source_of(first), source_of(second)]
+    second.unlink()
+    with pytest.raises(FileNotFoundError):
+        screener_of(NEGATIVE).screen("1.2.3", sources, root=tmp_path, folder=FOLDER)
+
+
+def test_every_frame_of_a_multiframe_instance_is_a_radiograph(tmp_path: Path) -> None:
+    dataset = radiograph_dataset()
+    frames = np.random.default_rng(1).integers(0, 4096, (3, 32, 24), np.uint16)
+    put_pixels(dataset, frames)
+    path = write_instance(dataset, tmp_path / "multi.dcm")
+
+    screening = screen(screener_of(NEGATIVE, DEFINITE, SUSPICIOUS), tmp_path, path)
+
+    assert [finding.frame_number for finding in screening.findings] == [1, 2, 3]
+    assert len(screening.findings_by_source) == 1
+    overlays = [pydicom.dcmread(tmp_path / result.path) for result in screening.results[:-1]]
+    referenced = [one.SourceImageSequence[0].ReferencedFrameNumber for one in overlays]
+    assert referenced == [2, 3]
+
+
+def test_a_body_part_out_of_scope_is_listed_and_does_not_forbid_a_negative(
+    tmp_path: Path,
+) -> None:
+    hand = write_phantom(tmp_path / "in", "study", 1).path
+    chest = write_phantom(tmp_path / "in", "study", 2, body_part_examined="CHEST").path
+
+    screening = screen(screener_of(NEGATIVE), tmp_path, hand, chest)
+
+    assert screening.verdict.outcome is Outcome.NEGATIVE
+    (reason,) = [finding.reason for finding in screening.findings if not finding.analysed]
+    assert reason == "body part outside the model's scope: CHEST"
+
+
+def test_nothing_in_scope_is_not_analysed_and_reported_all_the_same(tmp_path: Path) -> None:
+    chest = phantoms(tmp_path, 1, body_part_examined="CHEST")
+    screening = screen(screener_of(DEFINITE), tmp_path, *chest)
+    assert screening.verdict.outcome is Outcome.NOT_ANALYSED
+    assert "CHEST" in screening.verdict.reason
+    assert [result.kind for result in screening.results] == ["report"]
+
+
+def undecodable(folder: Path) -> Path:
+    dataset = radiograph_dataset(1)
+    dataset.PixelData = dataset.PixelData[:100]
+    return write_instance(dataset, folder / "short.dcm")
+
+
+def too_large(folder: Path) -> Path:
+    dataset = radiograph_dataset(3, rows=600, columns=400)
+    return write_instance(dataset, folder / "large.dcm")
+
+
+@pytest.mark.parametrize("unreadable", [undecodable, too_large])
+def test_an_unread_radiograph_beside_a_negative_one_gives_not_analysed(
+    tmp_path: Path, unreadable: Callable[[Path], Path]
+) -> None:
+    good = write_instance(radiograph_dataset(9), tmp_path / "good.dcm")
+    screener = screener_of(NEGATIVE, limits=PixelLimits(max_rows=500))
+
+    screening = screen(screener, tmp_path, good, unreadable(tmp_path))
+
+    assert screening.verdict.outcome is Outcome.NOT_ANALYSED
+    assert "1 of 2 radiographs could not be read" in screening.verdict.reason
+    assert [result.kind for result in screening.results] == ["report"]
+
+
+def test_a_radiograph_whose_file_is_damaged_on_disk_forbids_a_negative(tmp_path: Path) -> None:
+    good, bad = phantoms(tmp_path, 2)
+    sources = [source_of(good), source_of(bad)]
+    bad.write_bytes(b"no DICOM any more")
+
+    screening = screener_of(NEGATIVE).screen("1.2.3", sources, root=tmp_path, folder=FOLDER)
+
+    assert screening.verdict.outcome is Outcome.NOT_ANALYSED
+    assert screening.findings[1].reason.startswith("cannot be read")
+
+
+def test_a_damaged_file_of_another_class_does_not_forbid_a_negative(tmp_path: Path) -> None:
+    good, bad = phantoms(tmp_path, 2)
+    other = replace(source_of(bad), sop_class_uid="1.2.840.10008.5.1.4.1.1.2")
+    bad.write_bytes(b"no DICOM any more")
+
+    screening = screener_of(NEGATIVE).screen(
+        "1.2.3", [source_of(good), other], root=tmp_path, folder=FOLDER
+    )
+
+    assert screening.verdict.outcome is Outcome.NEGATIVE
+
+
+def test_an_unread_radiograph_takes_nothing_from_a_positive(tmp_path: Path) -> None:
+    good = write_instance(radiograph_dataset(9), tmp_path / "good.dcm")
+    screening = screen(screener_of(DEFINITE), tmp_path, good, undecodable(tmp_path))
+    assert screening.verdict.outcome is Outcome.POSITIVE
+    assert [result.kind for result in screening.results] == ["overlay", "report"]
+
+
+def test_the_reasons_hold_no_patient_data(tmp_path: Path) -> None:
+    path = undecodable(tmp_path)
+    screening = screen(screener_of(NEGATIVE), tmp_path, path)
+    assert "Phantom" not in str(screening.findings)
+    assert "PHANTOM" not in str(screening.findings)
+
+
+def test_our_own_results_in_a_study_are_listed_and_not_analysed(tmp_path: Path) -> None:
+    (path,) = phantoms(tmp_path, 1)
+    first = screen(screener_of(DEFINITE), tmp_path, path)
+    own = tmp_path / first.results[0].path
+
+    again = screen(screener_of(DEFINITE), tmp_path, path, own)
+
+    assert again.findings[1].reason == "one of our own results"
+    assert again.verdict == first.verdict

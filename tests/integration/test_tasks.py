@@ -1,0 +1,234 @@
+"""The screening task on a real ledger, real files and a real broker."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from sqlalchemy import Engine, text
+from structlog.testing import capture_logs
+
+from db.errors import LedgerUnavailable
+from db.ledger import Ledger
+from db.records import ClaimedStudy, StudySummary
+from db.states import Outcome, StudyState
+from db.tables import Base
+from dicom_node.radiograph import PixelLimits
+from dicom_node.received import describe_file
+from models.classifier import Classifier
+from models.prediction import FloatArray
+from tests.chosen_outcomes import DEFINITE, NOW, chosen_bundle, screener_of
+from tests.unit.db.ledger_factories import ManualClock
+from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
+from worker.app import SCREEN_TASK, TRIAGE_QUEUE, make_celery, queue_depth
+from worker.composition import open_spool
+from worker.dispatch import Dispatcher
+from worker.intake import Intake
+from worker.screening import Screener
+from worker.settings import Destination, Settings, StudySettings, load_settings
+from worker.tasks import register_screening
+
+CANARY = "Canary^Patient"
+STUDY_UID = str(radiograph_dataset().StudyInstanceUID)
+ATTEMPTS = 2
+
+
+class BrokenEngine:
+    """Raises what a library might: an error that quotes the patient."""
+
+    def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+        raise ValueError(f"cannot classify {CANARY}")
+
+
+@dataclass
+class Triage:
+    """A worker's task beside a dispatcher, on one ledger."""
+
+    settings: Settings
+    ledger: Ledger
+    clock: ManualClock
+
+    def __post_init__(self) -> None:
+        self.celery: Celery = make_celery(self.settings)
+        self.spool = open_spool(self.settings)
+
+    def receive(self, number: int = 1) -> None:
+        dataset = radiograph_dataset(number)
+        dataset.PatientName = CANARY
+        source = write_instance(dataset, self.settings.data_folder / f"{number}.dcm")
+        spooled = self.spool.write(source.read_bytes())
+        intake = Intake(self.ledger, self.spool, self.settings.data_folder)
+        intake.register(describe_file(spooled.path, "MODALITY"))
+        source.unlink()
+
+    def dispatch(self) -> int:
+        self.clock.forward(timedelta(seconds=self.settings.study.quiet_period_s))
+        return Dispatcher(self.ledger, self.celery, self.settings.study).look()
+
+    def run(self, screener: Screener, revision: int = 1) -> None:
+        """What a worker does with one message."""
+        app = make_celery(self.settings)
+        register_screening(app, self.settings, self.ledger, screener)
+        app.tasks[SCREEN_TASK](1, revision)
+
+    def study(self) -> StudySummary:
+        summary = self.ledger.study_summary(STUDY_UID)
+        assert summary is not None
+        return summary
+
+    def waiting(self) -> int:
+        return queue_depth(self.settings)[TRIAGE_QUEUE]
+
+
+@pytest.fixture
+def triage(tmp_path: Path, ledger_engine: Engine) -> Iterator[Triage]:
+    settings = load_settings(
+        data_folder=tmp_path / "data",
+        study=StudySettings(maximum_attempts=ATTEMPTS),
+        destinations=(Destination(name="pacs", ae_title="PACS", host="127.0.0.1", port=104),),
+    )
+    clock = ManualClock()
+    made = Triage(settings, Ledger(ledger_engine, clock), clock)
+    yield made
+    made.celery.close()
+
+
+def broken_screener() -> Screener:
+    return Screener(Classifier(chosen_bundle(), BrokenEngine()), PixelLimits(), lambda: NOW)
+
+
+def test_a_study_is_concluded_with_findings_results_and_deliveries(triage: Triage) -> None:
+    triage.receive(1)
+    triage.receive(2)
+    assert triage.dispatch() == 1
+
+    triage.run(screener_of(DEFINITE))
+
+    study = triage.study()
+    assert (study.state, study.outcome) == (StudyState.SCREENED, Outcome.POSITIVE)
+    assert [result.kind for result in study.results] == ["overlay", "overlay", "report"]
+    data = triage.settings.data_folder
+    assert all((data / result.path).is_file() for result in study.results)
+    assert all(len(result.deliveries) == 1 for result in study.results)
+
+
+def test_a_doubled_message_finds_nothing_to_claim(triage: Triage) -> None:
+    triage.receive()
+    triage.dispatch()
+    triage.run(screener_of(DEFINITE))
+    before = triage.study()
+
+    with capture_logs() as logs:
+        triage.run(screener_of(DEFINITE))
+
+    assert triage.study() == before
+    assert [entry["event"] for entry in logs] == ["study_not_claimed"]
+
+
+def test_an_exception_gives_the_study_back_and_queues_it_again(triage: Triage) -> None:
+    triage.receive()
+    triage.dispatch()
+    assert triage.waiting() == 1
+
+    with capture_logs() as logs:
+        triage.run(broken_screener())
+
+    study = triage.study()
+    assert (study.state, study.attempts) == (StudyState.QUEUED, 1)
+    assert study.failure_reason == "screening broke with ValueError"
+    assert triage.waiting() == 2
+    (entry,) = logs
+    assert (entry["event"], entry["attempt"]) == ("study_attempt_failed", 1)
+    assert any("_classify_batch" in place for place in entry["trace"])
+
+
+def test_the_next_attempt_may_succeed(triage: Triage) -> None:
+    triage.receive()
+    triage.dispatch()
+    with capture_logs():
+        triage.run(broken_screener())
+    triage.run(screener_of(DEFINITE))
+    assert (triage.study().state, triage.study().failure_reason) == (StudyState.SCREENED, "")
+
+
+def test_after_the_last_attempt_the_study_is_failed_with_its_reason_and_no_patient_data(
+    triage: Triage, ledger_engine: Engine
+) -> None:
+    triage.receive()
+    triage.dispatch()
+    with capture_logs() as logs:
+        for _ in range(ATTEMPTS):
+            triage.run(broken_screener())
+
+    study = triage.study()
+    assert (study.state, study.outcome) == (StudyState.FAILED, Outcome.FAILED)
+    assert study.failure_reason == study.reason == "screening broke with ValueError"
+    assert [entry["event"] for entry in logs] == ["study_attempt_failed", "study_failed"]
+    assert "Canary" not in str(logs)
+    assert "Canary" not in contents(ledger_engine)
+    assert triage.waiting() == ATTEMPTS
+
+
+def contents(engine: Engine) -> str:
+    """Every value of every table."""
+    with engine.begin() as connection:
+        rows = [
+            list(connection.execute(text(f"SELECT * FROM {table.name}")))  # noqa: S608  our names
+            for table in Base.metadata.sorted_tables
+        ]
+    return str(rows)
+
+
+def test_an_operators_retry_screens_the_study_as_its_next_revision(triage: Triage) -> None:
+    triage.receive()
+    triage.dispatch()
+    with capture_logs():
+        for _ in range(ATTEMPTS):
+            triage.run(broken_screener())
+    assert triage.ledger.retry_failed(STUDY_UID)
+    assert triage.dispatch() >= 1
+    triage.run(screener_of(DEFINITE), revision=2)
+    assert (triage.study().outcome, triage.study().revision) == (Outcome.POSITIVE, 2)
+
+
+def test_a_spooled_file_that_is_gone_fails_the_attempt_and_is_no_finding(triage: Triage) -> None:
+    triage.receive()
+    triage.dispatch()
+    for path in triage.spool.files():
+        path.unlink()
+    with capture_logs():
+        triage.run(screener_of(DEFINITE))
+    assert triage.study().state is StudyState.QUEUED
+    assert triage.study().failure_reason == "screening broke with FileNotFoundError"
+
+
+def test_a_late_instance_during_the_screening_takes_the_conclusion_back(triage: Triage) -> None:
+    triage.receive(1)
+    triage.dispatch()
+    screener = screener_of(DEFINITE)
+    screener._clock = lambda: (triage.receive(2), NOW)[1]
+
+    with capture_logs() as logs:
+        triage.run(screener)
+
+    assert [entry["event"] for entry in logs] == ["study_moved_on"]
+    assert triage.study().state is StudyState.RECEIVING
+    assert triage.study().analysis is None
+
+
+def test_a_ledger_that_goes_away_too_lets_no_patient_data_reach_celerys_log(
+    triage: Triage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    triage.receive()
+    triage.dispatch()
+
+    def away(claim: ClaimedStudy, reason: str, max_attempts: int) -> StudyState:
+        raise LedgerUnavailable("away")
+
+    monkeypatch.setattr(triage.ledger, "fail_attempt", away)
+    with capture_logs(), pytest.raises(LedgerUnavailable) as raised:
+        triage.run(broken_screener())
+    assert raised.value.__context__ is None
+    assert raised.value.__cause__ is None

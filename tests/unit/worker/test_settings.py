@@ -1,0 +1,201 @@
+"""Settings: where values come from, and what is said of those that cannot be used."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from models.bundle import DEFAULT_BUNDLE
+from worker.errors import SettingsError
+from worker.settings import (
+    AETitle,
+    Destination,
+    Settings,
+    field_reference,
+    load_settings,
+)
+
+DESTINATION = (
+    '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "pacs.local"\nport = 104\n'
+)
+SECRET = "canary-password"
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_whoever_runs_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("FRACTURE_SCREEN")]:
+        monkeypatch.delenv(name)
+
+
+def write(folder: Path, toml: str) -> Path:
+    path = folder / "settings.toml"
+    path.write_text(toml)
+    return path
+
+
+def refusal(folder: Path, toml: str) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(write(folder, toml))
+    return str(refused.value)
+
+
+def test_without_file_and_environment_the_defaults_hold() -> None:
+    settings = load_settings()
+    assert (settings.listener.ae_title, settings.listener.port) == ("FRACTURESCREEN", 11112)
+    assert settings.destinations == ()
+    assert settings.is_embedded_database
+    assert settings.model.bundle == DEFAULT_BUNDLE
+
+
+def test_the_environment_is_stronger_than_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, '[listener]\nport = 1104\nae_title = "FROMFILE"\n')
+    monkeypatch.setenv("FRACTURE_SCREEN_LISTENER__PORT", "2104")
+    settings = load_settings(file)
+    assert (settings.listener.port, settings.listener.ae_title) == (2104, "FROMFILE")
+
+
+def test_the_file_that_the_environment_names_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRACTURE_SCREEN_CONFIG", str(write(tmp_path, DESTINATION)))
+    assert [one.name for one in load_settings().destinations] == ["pacs"]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"missing\.toml does not exist"):
+        load_settings(tmp_path / "missing.toml")
+
+
+def test_a_file_that_is_no_toml_is_named_with_the_line(tmp_path: Path) -> None:
+    told = refusal(tmp_path, "[listener\n")
+    assert "settings.toml" in told
+    assert "line 1" in told
+
+
+@pytest.mark.parametrize(
+    ("toml", "unknown", "nearest"),
+    [
+        ("[listener]\nprot = 104\n", "listener.prot", "listener.port"),
+        ('broker_ulr = "redis://x"\n', "broker_ulr", "broker_url"),
+        ("[lisener]\nport = 104\n", "lisener", "listener"),
+        (DESTINATION + 'aetitle = "X"\n', "destinations.aetitle", "destinations.ae_title"),
+        ("[study]\nquiet_period = 3\n", "study.quiet_period", "study.quiet_period_s"),
+    ],
+)
+def test_an_unknown_key_is_refused_and_the_nearest_is_named(
+    tmp_path: Path, toml: str, unknown: str, nearest: str
+) -> None:
+    assert f"{unknown} is no setting; did you mean {nearest}?" in refusal(tmp_path, toml)
+
+
+def test_a_key_like_none_points_to_the_list_of_all(tmp_path: Path) -> None:
+    assert "fracture-screen settings show" in refusal(tmp_path, "zzqqxx = 1\n")
+
+
+def test_an_unknown_variable_is_refused_and_the_nearest_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FRACTURE_SCREEN_LISTENER__PROT", SECRET)
+    with pytest.raises(SettingsError, match="did you mean FRACTURE_SCREEN_LISTENER__PORT") as told:
+        load_settings()
+    assert SECRET not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("toml", "setting"),
+    [
+        (f'[listener]\nport = "{SECRET}"\n', "listener.port"),
+        (f'[study]\nlease_s = "{SECRET}"\n', "study.lease_s"),
+        (f'database_url = "postgresql://user:{SECRET}@host/name"\n', "database_url"),
+        (f'database_url = "postgresql+psycopg://u:{SECRET}@host:port/x"\n', "database_url"),
+        (f'database_url = "{SECRET}"\n', "database_url"),
+        (f'broker_url = "redis {SECRET}"\n', "broker_url"),
+        (f'broker_url = "redis://:{SECRET}@host:port/0"\n', "broker_url"),
+        (f'broker_url = ["redis://:{SECRET}@host/0"]\n', "broker_url"),
+        (DESTINATION.replace("104", f'"{SECRET}"'), "destinations.port"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name_and_never_shown(
+    tmp_path: Path, toml: str, setting: str
+) -> None:
+    told = refusal(tmp_path, toml)
+    assert told.startswith(setting)
+    assert SECRET not in told
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "[study]\nquiet_period_s = 0\n",
+        "[study]\nmaximum_attempts = 0\n",
+        "[listener]\nport = 65536\n",
+        "[limits]\nmaximum_rows = 0\n",
+        "[delivery]\nmaximum_tries = 0\n",
+        DESTINATION.replace('"pacs"', '""'),
+    ],
+)
+def test_numbers_and_names_out_of_range_are_refused(tmp_path: Path, toml: str) -> None:
+    assert refusal(tmp_path, toml)
+
+
+def test_two_destinations_of_one_name_are_refused(tmp_path: Path) -> None:
+    assert "unique names, got pacs, pacs" in refusal(tmp_path, DESTINATION * 2)
+
+
+def test_settings_cannot_be_changed_once_read() -> None:
+    with pytest.raises(ValidationError):
+        load_settings().listener.port = 104
+
+
+def test_every_setting_says_what_it_is() -> None:
+    undescribed = [name for name, _, description in field_reference() if not description]
+    assert undescribed == []
+    assert all(field.description for field in Destination.model_fields.values())
+
+
+def test_the_reference_holds_every_field_of_every_section() -> None:
+    assert {name for name, _, _ in field_reference()} == set(leaves(Settings))
+
+
+def leaves(section: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names += leaves(kind, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+@pytest.mark.parametrize("ae_title", ["A", "FRACTURE-SCREEN1", "with space", "a.b:c@d/#"])
+def test_an_ae_title_of_printable_ascii_is_taken(ae_title: str) -> None:
+    assert TypeAdapter(AETitle).validate_python(ae_title) == ae_title
+
+
+@pytest.mark.parametrize(
+    "ae_title",
+    ["", " ", " LEADING", "BACK\\SLASH", "UMLAUT-Ä", "SEVENTEEN-LETTERS", "TAB\t", "N\n"],
+)
+def test_an_ae_title_that_the_standard_forbids_is_refused(ae_title: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(AETitle).validate_python(ae_title)
+
+
+@given(st.text(max_size=20))
+def test_whatever_passes_as_an_ae_title_can_be_sent(text: str) -> None:
+    """PS3.5 6.2: VR AE, default repertoire without backslash and control characters."""
+    try:
+        TypeAdapter(AETitle).validate_python(text)
+    except ValidationError:
+        return
+    assert 1 <= len(text) <= 16
+    assert text.isascii()
+    assert text.isprintable()
+    assert text.strip()
+    assert "\\" not in text

@@ -1,0 +1,92 @@
+"""What commands print."""
+
+import json
+from datetime import UTC, datetime
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from worker.demo import DemoResult, DemoStudy
+from worker.offline import Row
+from worker.settings import load_settings
+from worker.tables import (
+    print_demo,
+    print_screen,
+    print_status,
+    screen_summary,
+    settings_in_force,
+)
+
+STATUS = {
+    "studies": {"RECEIVING": 1, "SCREENED": 12},
+    "outcomes": {"POSITIVE": 3},
+    "deliveries": {"SENT": 4},
+    "queues": {"triage": 7},
+    "oldest_waiting": None,
+    "last_activity": None,
+}
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=StringIO(), width=200)
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def row(outcome: str, reason: str = "", path: str = "a.dcm") -> Row:
+    return Row(path, "1.2", "1.2.1", outcome, None, None, None, reason, "model 1")
+
+
+def test_the_screen_table_counts_outcomes_and_names_each_file_with_a_reason(
+    console: Console,
+) -> None:
+    rows = [row("NEGATIVE"), row("NEGATIVE"), row("FAILED", "no DICOM", "[bold]b.dcm")]
+    print_screen(console, rows, Path("out"))
+    text = printed(console)
+    assert "[bold]b.dcm: no DICOM" in text
+    assert "out/results.csv" in text
+    assert screen_summary(rows, Path("out"))["outcomes"] == {"NEGATIVE": 2, "FAILED": 1}
+
+
+def test_the_demo_table_shows_a_study_without_outcome_as_none(console: Console) -> None:
+    study = DemoStudy("1.2.3", "", None, "not finished", [])
+    print_demo(console, DemoResult(1.5, "model 1", [study], ["x.dcm: no DICOM"]), Path("out"))
+    text = printed(console)
+    assert "none" in text
+    assert "not finished" in text
+    assert "not part of a study: x.dcm: no DICOM" in text
+
+
+def test_the_status_tables_show_every_count(console: Console) -> None:
+    print_status(console, STATUS)
+    text = printed(console)
+    assert all(word in text for word in ("RECEIVING", "12", "POSITIVE", "SENT", "triage", "7"))
+    assert "last activity: none yet" in text
+
+
+def test_a_broker_that_does_not_answer_is_said(console: Console) -> None:
+    print_status(console, {**STATUS, "queues": None})
+    assert "queues: the broker does not answer" in printed(console)
+
+
+def test_the_oldest_waiting_study_is_told_with_its_time(console: Console) -> None:
+    since = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    waiting = {"study_instance_uid": "1.2.3", "state": "READY", "since": since}
+    print_status(console, {**STATUS, "oldest_waiting": waiting, "last_activity": since})
+    assert "1.2.3 (READY) since 2026-03-04 05:06:07 UTC" in printed(console)
+    assert "last activity: 2026-03-04 05:06:07 UTC" in printed(console)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://:pass-word@h:6379/0", "redis://u:pass-word@h/0", "rediss://:pass-word@h/1"]
+)
+def test_no_password_of_a_broker_is_shown(url: str) -> None:
+    shown = json.dumps(settings_in_force(load_settings(broker_url=url)), default=str)
+    assert "pass-word" not in shown
+    assert "***@h" in shown

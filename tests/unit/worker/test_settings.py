@@ -111,7 +111,7 @@ def test_an_unknown_variable_is_refused_and_the_nearest_is_named(
     [
         (f'[listener]\nport = "{SECRET}"\n', "listener.port"),
         (f'[study]\nlease_s = "{SECRET}"\n', "study.lease_s"),
-        (f'database_url = "postgresql://user:{SECRET}@host/name"\n', "database_url"),
+        (f'database_url = "mysql://user:{SECRET}@host/name"\n', "database_url"),
         (f'database_url = "postgresql+psycopg://u:{SECRET}@host:port/x"\n', "database_url"),
         (f'database_url = "{SECRET}"\n', "database_url"),
         (f'broker_url = "redis {SECRET}"\n', "broker_url"),

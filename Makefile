@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := worker dicom_node models training db tests
 
-.PHONY: demo test install system-packages lint types imports unit bench lock clean
+.PHONY: demo test install system-packages lint types imports unit bench chaos lock clean
 
 demo: install
 	rm -rf demo-results
@@ -38,9 +38,13 @@ imports:
 unit:
 	$(BIN)/pytest
 
+chaos: install # KILLS, SEED; PRODUCTION=1 for PostgreSQL and Redis
+	$(BIN)/python -m tests.chaos.run --kills $(or $(KILLS),100) --seed $(or $(SEED),1) $(if $(PRODUCTION),--production)
+
 bench: install system-packages
 	$(BIN)/python -m tests.bench.inference
 	$(BIN)/python -m tests.bench.end_to_end
+	$(BIN)/python -m tests.bench.receive
 
 lock: # needs uv: pip install uv
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -7,10 +7,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
+from db.dead_letters import withdraw_outdated
 from db.records import ClaimedStudy, Conclusion, NewResultObject
 from db.states import DeliveryState, Outcome, StudyState
 from db.tables import Analysis, Delivery, Finding, ResultObject, Study
-from db.transitions import move_studies
+from db.transitions import move_deliveries, move_studies
 
 
 def conclude(
@@ -36,6 +37,7 @@ def conclude(
     results = _results(session, claim.study_id, conclusion.results, now)
     session.add(_analysis(claim, conclusion, results, started_at, now))
     session.flush()
+    withdraw_outdated(session, claim.study_id, now)
     _add_deliveries(session, results, conclusion.destinations, now)
     return True
 
@@ -168,12 +170,20 @@ def _failed_analysis(study: Study, reason: str, started_at: datetime, now: datet
 def _add_deliveries(
     session: Session, results: Sequence[ResultObject], destinations: Sequence[str], now: datetime
 ) -> None:
+    of_results = Delivery.result_object_id.in_([result.id for result in results])
+    # Wanted once more, for example after a return to an earlier model.
+    move_deliveries(
+        session,
+        DeliveryState.WITHDRAWN,
+        DeliveryState.PENDING,
+        of_results,
+        Delivery.destination.in_(destinations),
+        attempts=0,
+        next_attempt_at=now,
+        last_error="",
+    )
     existing = set(
-        session.execute(
-            select(Delivery.result_object_id, Delivery.destination).where(
-                Delivery.result_object_id.in_([result.id for result in results])
-            )
-        )
+        session.execute(select(Delivery.result_object_id, Delivery.destination).where(of_results))
     )
     session.add_all(
         Delivery(

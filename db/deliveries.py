@@ -5,6 +5,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from db.circuits import (
+    half_open_destinations,
+    is_probing,
+    is_shut_out,
+    troubled_destinations,
+)
+from db.dead_letters import withdraw_outdated
 from db.records import ClaimedDelivery, DueDelivery
 from db.states import DeliveryState
 from db.tables import Delivery, ResultObject
@@ -14,20 +21,16 @@ from db.transitions import move_deliveries
 def due_deliveries(
     session: Session, limit: int, hold: timedelta, now: datetime
 ) -> list[DueDelivery]:
-    """Up to `limit` due groups, longest waiting first, none of them given out for `hold`."""
-    groups = session.execute(
-        select(ResultObject.study_id, Delivery.destination)
-        .join(ResultObject)
-        .where(_is_due(now), _is_unleased(now))
-        .group_by(ResultObject.study_id, Delivery.destination)
-        .order_by(func.min(Delivery.next_attempt_at), ResultObject.study_id, Delivery.destination)
-        .limit(limit)
-    ).all()
-    return [
-        DueDelivery(study_id, destination)
-        for study_id, destination in groups
-        if _hold(session, study_id, destination, now + hold, now)
-    ]
+    """Up to `limit` due groups, longest waiting first, none of them given out for `hold`.
+
+    None for a destination whose circuit is open, and one at a time for one that is probed.
+    """
+    healthy = Delivery.destination.not_in(troubled_destinations())
+    groups = _due_groups(session, limit, now, healthy)
+    for destination in half_open_destinations(session, now):
+        if not _is_busy(session, destination, now):
+            groups += _due_groups(session, 1, now, Delivery.destination == destination)
+    return [group for group in groups if _hold(session, group, now + hold, now)]
 
 
 def claim_deliveries(
@@ -38,12 +41,19 @@ def claim_deliveries(
     lease: timedelta,
     now: datetime,
 ) -> list[ClaimedDelivery]:
-    """Lease a group's due deliveries that no other worker holds."""
+    """Lease a group's due deliveries that no other worker holds; none past an open circuit."""
+    in_group = _in_group(study_id, destination)
+    withdraw_outdated(session, study_id, now, in_group)
+    if is_shut_out(session, destination, now) or (
+        is_probing(session, destination) and _is_claimed(session, destination, now)
+    ):
+        _release_holds(session, in_group)
+        return []
     rows = session.execute(
         select(Delivery, ResultObject.sop_instance_uid, ResultObject.path)
         .join(ResultObject)
         .where(
-            _in_group(study_id, destination),
+            in_group,
             _is_due(now),
             or_(_is_unleased(now), Delivery.lease_owner.is_(None)),
         )
@@ -69,6 +79,7 @@ def record_delivery(
     status: int | None,
     error: str,
     next_attempt_at: datetime | None,
+    confirm_at: datetime | None,
     now: datetime,
 ) -> None:
     """Record how one attempt of the lease's owner went."""
@@ -77,6 +88,7 @@ def record_delivery(
     pending = DeliveryState.PENDING
     if sent:
         told |= {"sent_at": now, "next_attempt_at": None}
+        told |= {"confirm_at": confirm_at, "confirm_attempts": 0}
         move_deliveries(session, pending, DeliveryState.SENT, *held, **told)
     elif next_attempt_at is None:
         told |= {"next_attempt_at": None}
@@ -91,18 +103,18 @@ def record_delivery(
         )
 
 
-def replay_failed(session: Session, destination: str | None, now: datetime) -> int:
-    """Make dead letters PENDING again, as if never tried."""
-    chosen = () if destination is None else (Delivery.destination == destination,)
-    moved = move_deliveries(
-        session,
-        DeliveryState.FAILED,
-        DeliveryState.PENDING,
-        *chosen,
-        attempts=0,
-        next_attempt_at=now,
+def _due_groups(
+    session: Session, limit: int, now: datetime, *conditions: ColumnElement[bool]
+) -> list[DueDelivery]:
+    groups = session.execute(
+        select(ResultObject.study_id, Delivery.destination)
+        .join(ResultObject)
+        .where(_is_due(now), _is_unleased(now), *conditions)
+        .group_by(ResultObject.study_id, Delivery.destination)
+        .order_by(func.min(Delivery.next_attempt_at), ResultObject.study_id, Delivery.destination)
+        .limit(limit)
     )
-    return len(moved)
+    return [DueDelivery(study_id, destination) for study_id, destination in groups]
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
@@ -118,13 +130,44 @@ def _in_group(study_id: int, destination: str) -> ColumnElement[bool]:
     return Delivery.result_object_id.in_(objects) & (Delivery.destination == destination)
 
 
-def _hold(
-    session: Session, study_id: int, destination: str, until: datetime, now: datetime
-) -> bool:
+def _is_busy(session: Session, destination: str, now: datetime) -> bool:
+    """Whether something for the destination is published or being sent."""
+    return _has_pending(session, destination, Delivery.lease_expires_at > now)
+
+
+def _is_claimed(session: Session, destination: str, now: datetime) -> bool:
+    """Whether a worker is sending something to the destination."""
+    claimed = Delivery.lease_owner.is_not(None)
+    return _has_pending(session, destination, Delivery.lease_expires_at > now, claimed)
+
+
+def _has_pending(session: Session, destination: str, *conditions: ColumnElement[bool]) -> bool:
+    found = session.scalar(
+        select(Delivery.id)
+        .where(
+            Delivery.state == DeliveryState.PENDING,
+            Delivery.destination == destination,
+            *conditions,
+        )
+        .limit(1)
+    )
+    return found is not None
+
+
+def _release_holds(session: Session, in_group: ColumnElement[bool]) -> None:
+    session.execute(
+        update(Delivery)
+        .where(in_group, Delivery.state == DeliveryState.PENDING, Delivery.lease_owner.is_(None))
+        .values(lease_expires_at=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _hold(session: Session, group: DueDelivery, until: datetime, now: datetime) -> bool:
     # Locked rows belong to another dispatcher or a worker.
     free = (
         select(Delivery.id)
-        .where(_in_group(study_id, destination), _is_due(now), _is_unleased(now))
+        .where(_in_group(group.study_id, group.destination), _is_due(now), _is_unleased(now))
         .with_for_update(skip_locked=True)
     )
     held = session.scalars(

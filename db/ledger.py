@@ -1,21 +1,34 @@
 """`Ledger`: the one door to the database. Each method is one transaction, committed on return.
 
-What the transactions do stands in `intake`, `queueing`, `conclusions`, `deliveries`, `overview`.
+What the transactions do stands in `intake`, `queueing`, `conclusions`, `deliveries`,
+`confirmations`, `circuits`, `dead_letters` and `overview`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from db import conclusions, deliveries, intake, overview, queueing
+from db import (
+    circuits,
+    conclusions,
+    confirmations,
+    dead_letters,
+    deliveries,
+    intake,
+    overview,
+    queueing,
+)
 from db.errors import LedgerInconsistent
 from db.records import (
+    ClaimedConfirmation,
     ClaimedDelivery,
     ClaimedStudy,
     Conclusion,
+    DeliveryFilter,
+    DeliveryRecord,
     DueDelivery,
     LedgerStatus,
     NewInstance,
@@ -25,7 +38,7 @@ from db.records import (
     StudySummary,
 )
 from db.session import database_errors
-from db.states import StudyState
+from db.states import CircuitState, StudyState
 
 # One process at most wins each race for a UID, and the losers then see its row.
 _REGISTRATION_TRIES = 3
@@ -151,7 +164,8 @@ class Ledger:
     ) -> list[DueDelivery]:
         """Up to `limit` groups that are due, longest waiting first; publish a task for each.
 
-        A group is not given out again for `hold`, unless it is claimed and fails before.
+        A group is not given out again for `hold`, unless it is claimed and fails before. Nothing
+        comes for a destination whose circuit is OPEN, and one group for one that is HALF_OPEN.
         """
         with self._transaction() as session:
             return deliveries.due_deliveries(session, limit, hold, self._clock())
@@ -159,7 +173,10 @@ class Ledger:
     def claim_deliveries(
         self, study_id: int, destination: str, owner: str, lease: timedelta
     ) -> list[ClaimedDelivery]:
-        """Claim a group's due deliveries; empty when somebody else has them."""
+        """Claim a group's due deliveries; empty when somebody else has them.
+
+        Empty too where the destination's circuit forbids. Outdated ones are withdrawn.
+        """
         with self._transaction() as session:
             return deliveries.claim_deliveries(
                 session, study_id, destination, owner, lease, self._clock()
@@ -174,10 +191,12 @@ class Ledger:
         status: int | None,
         error: str,
         next_attempt_at: datetime | None,
+        confirm_at: datetime | None = None,
     ) -> None:
         """Record one attempt: SENT, or PENDING until `next_attempt_at`, or FAILED if that is None.
 
-        Ignored when `owner` lost its lease to another worker, which will record its own attempt.
+        What was sent is asked for at `confirm_at`; None: never. Ignored when `owner` lost its
+        lease to another worker, which will record its own attempt.
         """
         with self._transaction() as session:
             deliveries.record_delivery(
@@ -188,20 +207,92 @@ class Ledger:
                 status=status,
                 error=error,
                 next_attempt_at=next_attempt_at,
+                confirm_at=confirm_at,
                 now=self._clock(),
             )
 
-    def replay_failed_deliveries(self, destination: str | None = None) -> int:
-        """Make dead letters PENDING again, of one destination or of all; return how many."""
+    def record_reachable(self, destination: str) -> bool:
+        """The destination answered: its circuit is CLOSED. True if it was not before."""
         with self._transaction() as session:
-            return deliveries.replay_failed(session, destination, self._clock())
+            return circuits.record_success(session, destination)
+
+    def record_unreachable(
+        self, destination: str, error: str, threshold: int, pause: timedelta
+    ) -> CircuitState:
+        """An association failed: OPEN for `pause` at `threshold` in a row, or after a probe."""
+        with self._transaction() as session:
+            return circuits.record_failure(
+                session, destination, error, threshold, pause, self._clock()
+            )
+
+    # Confirmation
+
+    def due_confirmations(
+        self, limit: int, hold: timedelta = timedelta(minutes=2)
+    ) -> list[DueDelivery]:
+        """Up to `limit` groups that were sent and are to be asked for; publish a task for each."""
+        with self._transaction() as session:
+            return confirmations.due_confirmations(session, limit, hold, self._clock())
+
+    def claim_confirmations(
+        self, study_id: int, destination: str, transaction_uid: str, ask_again: timedelta
+    ) -> list[ClaimedConfirmation]:
+        """Open a request under a new transaction UID for what a group has unconfirmed."""
+        with self._transaction() as session:
+            return confirmations.claim_confirmations(
+                session, study_id, destination, transaction_uid, ask_again, self._clock()
+            )
+
+    def record_confirmation(
+        self, transaction_uid: str, kept: Collection[str], lost: Mapping[str, str]
+    ) -> bool:
+        """Enter a destination's answer: COMMITTED or FAILED; False if nobody asked under this UID.
+
+        `kept` are SOP Instance UIDs, `lost` maps others to the reason.
+        """
+        with self._transaction() as session:
+            return confirmations.record_confirmation(
+                session, transaction_uid, kept, lost, self._clock()
+            )
+
+    def postpone_confirmation(
+        self, transaction_uid: str, ask_again_at: datetime, error: str
+    ) -> None:
+        """The request could not be made or was not granted: ask again then."""
+        with self._transaction() as session:
+            confirmations.postpone_confirmation(session, transaction_uid, ask_again_at, error)
+
+    # What operators do with deliveries
+
+    def deliveries(self, chosen: DeliveryFilter, limit: int = 1000) -> list[DeliveryRecord]:
+        """Up to `limit` deliveries, newest first."""
+        with self._transaction() as session:
+            return dead_letters.list_deliveries(session, chosen, limit)
+
+    def count_deliveries(self, chosen: DeliveryFilter) -> int:
+        """How many deliveries are meant."""
+        with self._transaction() as session:
+            return dead_letters.count_deliveries(session, chosen)
+
+    def replay_deliveries(self, chosen: DeliveryFilter) -> int:
+        """Make the dead letters among them PENDING again, as if never tried; return how many."""
+        with self._transaction() as session:
+            return dead_letters.replay(session, chosen, self._clock())
+
+    def discard_deliveries(self, chosen: DeliveryFilter) -> int:
+        """Withdraw the dead and the waiting ones among them; return how many.
+
+        One that a worker is sending just now stays.
+        """
+        with self._transaction() as session:
+            return dead_letters.discard(session, chosen, self._clock())
 
     # Overview
 
     def status(self) -> LedgerStatus:
         """Count everything."""
         with self._transaction() as session:
-            return overview.status(session)
+            return overview.status(session, self._clock())
 
     def study_summary(self, study_instance_uid: str) -> StudySummary | None:
         """One study with its current analysis; None if it is not known."""

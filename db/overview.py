@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, selectinload
 
+from db.circuits import circuits
 from db.records import (
     AnalysisSummary,
     DeliverySummary,
@@ -18,19 +19,25 @@ from db.records import (
 from db.states import DeliveryState, Outcome, StudyState
 from db.tables import Analysis, Delivery, Finding, Instance, ResultObject, Study
 
+_AT_THE_DESTINATION = (DeliveryState.SENT, DeliveryState.COMMITTED)
 _WAITING = (StudyState.READY, StudyState.QUEUED, StudyState.SCREENING)
 
 
-def status(session: Session) -> LedgerStatus:
+def status(session: Session, now: datetime) -> LedgerStatus:
     """Count everything."""
     states = select(Study.state, func.count()).group_by(Study.state)
     outcomes = select(Analysis.outcome, func.count()).group_by(Analysis.outcome)
     deliveries = select(Delivery.state, func.count()).group_by(Delivery.state)
+    warnings = select(func.count(Delivery.id)).where(
+        Delivery.state.in_(_AT_THE_DESTINATION), Delivery.last_status != 0
+    )
     current = outcomes.where(Analysis.superseded_at.is_(None))
     return LedgerStatus(
         studies=dict.fromkeys(StudyState, 0) | dict(session.execute(states).all()),
         analyses=dict.fromkeys(Outcome, 0) | dict(session.execute(current).all()),
         deliveries=dict.fromkeys(DeliveryState, 0) | dict(session.execute(deliveries).all()),
+        sent_with_warning=session.scalar(warnings) or 0,
+        circuits=circuits(session, now),
         oldest_waiting=_oldest_waiting(session),
         last_activity=_last_activity(session),
     )

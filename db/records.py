@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from db.states import DeliveryState, Outcome, StudyState
+from db.states import CircuitState, DeliveryState, Outcome, StudyState
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +162,70 @@ class ClaimedDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimedConfirmation:
+    """A worker's right to ask one destination whether it keeps one result object."""
+
+    delivery_id: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    attempts: int
+    """Counts this one: 1 when it is asked for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries a command means: those that meet every condition given."""
+
+    destination: str | None = None
+    states: tuple[DeliveryState, ...] = ()
+    """Empty: any."""
+    study_instance_uid: str | None = None
+    delivery_ids: tuple[int, ...] = ()
+    """Empty: any."""
+    with_warning: bool = False
+    """Only those that the destination has with a remark."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """All that is known of one delivery."""
+
+    delivery_id: int
+    destination: str
+    state: DeliveryState
+    study_instance_uid: str
+    sop_instance_uid: str
+    kind: str
+    attempts: int
+    last_status: int | None
+    last_error: str
+    """Also the text of a warning, and why a delivery was withdrawn."""
+    next_attempt_at: datetime | None
+    sent_at: datetime | None
+    confirm_at: datetime | None
+    confirm_attempts: int
+    confirmed_at: datetime | None
+    transaction_uid: str | None
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitSummary:
+    """Whether a destination is being tried; one that never failed has no summary."""
+
+    destination: str
+    state: CircuitState
+    failures: int
+    """Associations in a row that failed."""
+    retry_at: datetime | None
+    """When one probe is let through; None while CLOSED."""
+    last_error: str
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingStudy:
     """A study that is ready for screening but has no outcome yet."""
 
@@ -178,6 +242,10 @@ class LedgerStatus:
     analyses: Mapping[Outcome, int]
     """Current analyses only, not the superseded ones."""
     deliveries: Mapping[DeliveryState, int]
+    sent_with_warning: int
+    """Deliveries SENT or COMMITTED whose destination answered with a warning (0xB000 …)."""
+    circuits: Sequence[CircuitSummary]
+    """Of the destinations that failed at some time, by name."""
     oldest_waiting: WaitingStudy | None
     """The READY, QUEUED or SCREENING study that became ready first."""
     last_activity: datetime | None

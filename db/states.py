@@ -51,6 +51,19 @@ class DeliveryState(StrEnum):
     """The destination took responsibility for it (storage commitment)."""
     FAILED = "FAILED"
     """Dead letter: not tried again until an operator replays it."""
+    WITHDRAWN = "WITHDRAWN"
+    """Never sent and not to be: a later analysis replaced it first, or an operator discarded it."""
+
+
+class CircuitState(StrEnum):
+    """Whether a destination is being tried at all."""
+
+    CLOSED = "CLOSED"
+    """It answers: everything that is due is sent."""
+    OPEN = "OPEN"
+    """It could not be reached several times in a row: nothing is tried until `retry_at`."""
+    HALF_OPEN = "HALF_OPEN"
+    """Time for one probe: one study's results are tried, the others wait for how that goes."""
 
 
 LEGAL_STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType(
@@ -71,10 +84,13 @@ LEGAL_STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType
 
 LEGAL_DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {
-        DeliveryState.PENDING: frozenset({DeliveryState.SENT, DeliveryState.FAILED}),
+        DeliveryState.PENDING: frozenset(
+            {DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.WITHDRAWN}
+        ),
         DeliveryState.SENT: frozenset({DeliveryState.COMMITTED, DeliveryState.FAILED}),
         DeliveryState.COMMITTED: frozenset({DeliveryState.FAILED}),
-        DeliveryState.FAILED: frozenset({DeliveryState.PENDING}),
+        DeliveryState.FAILED: frozenset({DeliveryState.PENDING, DeliveryState.WITHDRAWN}),
+        DeliveryState.WITHDRAWN: frozenset({DeliveryState.PENDING}),
     }
 )
 """From each state, the states a delivery may move to."""

@@ -94,6 +94,7 @@ class Delivery(Base):
     __table_args__ = (
         UniqueConstraint("result_object_id", "destination"),
         Index(None, "state", "next_attempt_at"),
+        Index(None, "state", "confirm_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -110,6 +111,39 @@ class Delivery(Base):
     """None under a lease that has not ended: published, not yet claimed."""
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    confirm_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    """When the destination is asked (again) whether it keeps the object; None: never."""
+    confirm_attempts: Mapped[int] = mapped_column(default=0)
+    transaction_uid: Mapped[str | None] = mapped_column(_UID)
+    """Of the latest storage commitment request that names the object."""
+    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+
+
+class CommitmentRequest(Base):
+    """A storage commitment request: which study's results at which destination it asks for."""
+
+    __tablename__ = "commitment_request"
+
+    transaction_uid: Mapped[str] = mapped_column(_UID, primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id), index=True)
+    destination: Mapped[str] = mapped_column(String(255))
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+
+
+class Circuit(Base):
+    """What all workers know of a destination's health. No row: it never failed."""
+
+    __tablename__ = "circuit"
+
+    destination: Mapped[str] = mapped_column(String(255), primary_key=True)
+    failures: Mapped[int]
+    """Associations in a row that failed."""
+    opened_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    """None: closed."""
+    retry_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    last_error: Mapped[str] = mapped_column(FreeText())
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime())
 
 
 class ResultObject(Base):

@@ -4,9 +4,13 @@ DicomNodeError
 ├── UnreadableInstance   cannot be parsed
 ├── MalformedInstance    refused on reception; carries the DIMSE status
 ├── SpoolError           could not be stored durably
+├── ReadingFailed        reading took too much time or memory, or its process crashed
+├── TlsSetupError        the listener's certificate is unusable (defined in listener_tls.py)
 ├── AssociationFailed    no association, or it broke
 └── NotEligible          readable, but not to be analysed (defined in radiograph.py)
 """
+
+from dicom_node.retry_classes import TransportProblem
 
 
 class DicomNodeError(Exception):
@@ -33,5 +37,13 @@ class SpoolError(DicomNodeError):
     """The bytes could not be made durable; nothing of them was left in the spool."""
 
 
+class ReadingFailed(DicomNodeError):
+    """Reading or decoding crashed, hung or took more memory than it may; no patient data in it."""
+
+
 class AssociationFailed(DicomNodeError):
-    """No association with the remote AE could be had, or it broke."""
+    """No association with the remote AE could be had, or it broke; `problem` tells the kind."""
+
+    def __init__(self, message: str, problem: TransportProblem = TransportProblem.BROKEN) -> None:
+        super().__init__(message)
+        self.problem = problem

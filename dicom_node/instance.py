@@ -24,9 +24,29 @@ class ReceivedInstance:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboundTls:
+    """How a remote AE proves itself to us over TLS, and we to it.
+
+    Its certificate is signed by an authority of `ca_file` and bears `host_name` (None: the host
+    that is called); or it is the very one whose DER has the SHA-256 `pinned_sha256` (hexadecimal),
+    and then neither authority nor name is looked at. Files are PEM.
+    """
+
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    host_name: str | None = None
+    pinned_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteAE:
-    """A remote application entity: AE title (1 to 16 characters), host name or address, port."""
+    """A remote application entity: AE title (1 to 16 characters), host name or address, port.
+
+    `tls` None: plain TCP.
+    """
 
     ae_title: str
     host: str
     port: int
+    tls: OutboundTls | None = None

@@ -4,7 +4,7 @@ The one place where pixels are decoded, for training and screening alike. No net
 beyond this.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +29,7 @@ __all__ = [
     "PixelLimits",
     "Radiograph",
     "Reason",
+    "radiographs_from",
     "read_header",
     "read_radiographs",
 ]
@@ -136,8 +137,10 @@ def read_radiographs(
         header = read_header(path)
         _require_radiograph(header, scope)
         _require_within_limits(header, limits)
-        return _radiographs(parse_file(path, stop_before_pixels=False), header)
-    except DicomNodeError:
+        dataset = parse_file(path, stop_before_pixels=False)
+        frames = [displayed_values(stored, dataset) for stored in _decoded_frames(dataset)]
+        return radiographs_from(header, frames)
+    except (DicomNodeError, MemoryError):
         raise
     except RecursionError as error:
         raise UnreadableInstance(f"{path.name}: sequences nested too deep") from error
@@ -146,6 +149,30 @@ def read_radiographs(
         # may quote patient data.
         kind = type(error).__name__
         raise UnreadableInstance(f"{path.name}: malformed attribute ({kind})") from None
+
+
+def radiographs_from(header: Dataset, frames: Sequence[NDArray[np.float32]]) -> list[Radiograph]:
+    """One Radiograph per frame of normalised pixels; `header` becomes their reference.
+
+    Raises UnreadableInstance when the header has no SOP Instance UID.
+    """
+    sop_instance_uid = _text(header, "SOPInstanceUID")
+    if not sop_instance_uid:
+        raise UnreadableInstance("the data set has no SOP Instance UID (0008,0018)")
+    reference = _without_private_attributes(header)
+    return [
+        Radiograph(
+            pixels=pixels,
+            sop_instance_uid=sop_instance_uid,
+            frame_number=frame_number,
+            body_part_examined=_term(header, "BodyPartExamined"),
+            laterality=_term(header, "ImageLaterality") or _term(header, "Laterality"),
+            view_position=_term(header, "ViewPosition"),
+            pixel_spacing=_pixel_spacing(header),
+            reference=reference,
+        )
+        for frame_number, pixels in enumerate(frames, start=1)
+    ]
 
 
 def _require_radiograph(header: Dataset, scope: Collection[str]) -> None:
@@ -177,26 +204,6 @@ def _require_within_limits(header: Dataset, limits: PixelLimits) -> None:
         raise NotEligible(Reason.TOO_LARGE, f"{size} bytes of pixels")
 
 
-def _radiographs(dataset: Dataset, header: Dataset) -> list[Radiograph]:
-    sop_instance_uid = _text(dataset, "SOPInstanceUID")
-    if not sop_instance_uid:
-        raise UnreadableInstance("the data set has no SOP Instance UID (0008,0018)")
-    reference = _without_private_attributes(header)
-    return [
-        Radiograph(
-            pixels=displayed_values(stored, dataset),
-            sop_instance_uid=sop_instance_uid,
-            frame_number=frame_number,
-            body_part_examined=_term(header, "BodyPartExamined"),
-            laterality=_term(header, "ImageLaterality") or _term(header, "Laterality"),
-            view_position=_term(header, "ViewPosition"),
-            pixel_spacing=_pixel_spacing(header),
-            reference=reference,
-        )
-        for frame_number, stored in enumerate(_decoded_frames(dataset), start=1)
-    ]
-
-
 def _decoded_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:  # Any: 8 or 16 bit, signed or not
     if not dataset.get("PixelData"):
         raise NotEligible(Reason.NO_PIXELS)
@@ -206,6 +213,8 @@ def _decoded_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:  # Any: 8 or 16
     plugin = DECODERS.get(transfer_syntax, "")
     try:
         yield from iter_pixels(dataset, decoding_plugin=plugin)
+    except MemoryError:
+        raise
     except Exception as error:  # decoders raise whatever the bytes provoke
         detail = f"{transfer_syntax.name} ({type(error).__name__})"
         raise NotEligible(Reason.UNDECODABLE, detail) from error

@@ -1,5 +1,6 @@
 """Result objects as files, and how we know our own when they come back."""
 
+import contextlib
 import os
 from pathlib import Path
 from uuid import uuid4
@@ -15,10 +16,12 @@ MANUFACTURER = "Fracture Screen"
 """Manufacturer (0008,0070) of our equipment; `is_own_result` knows our objects by it."""
 
 
-def write_result(dataset: Dataset, path: Path) -> None:
+def write_result(dataset: Dataset, path: Path, *, frozen: bool = False) -> None:
     """Write a result object durably as a DICOM file, Explicit VR Little Endian (PS3.10 7).
 
-    The file appears whole or not at all, mode 0600. Raises SpoolError when it cannot be written.
+    The file appears whole or not at all, mode 0600. A `frozen` one is never written over: of two
+    writers, the first wins, and the second finds its bytes. Raises SpoolError when it cannot be
+    written.
     """
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     dataset.file_meta = _file_meta(dataset)
@@ -29,7 +32,10 @@ def write_result(dataset: Dataset, path: Path) -> None:
             dataset.save_as(file, enforce_file_format=True)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if frozen:
+            _link_once(temporary, path)
+        else:
+            temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise SpoolError(f"cannot write {path.name}: {error.strerror or error}") from error
@@ -58,6 +64,12 @@ def _file_meta(dataset: Dataset) -> FileMetaDataset:
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
     return meta
+
+
+def _link_once(temporary: Path, path: Path) -> None:
+    # Unlike a rename, a link fails where the name is taken.
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(temporary)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -105,6 +105,16 @@ class Spool:
             )
 
 
+def write_file_durably(path: Path, content: bytes) -> None:
+    """A small file that appears whole or not at all, and survives a power cut. Raises OSError."""
+    temporary = path.with_name(f"{path.name}.part")
+    try:
+        _write_durably(temporary, [content])
+        _rename_durably(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _write_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
@@ -120,9 +130,9 @@ def _write_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[st
 
 def _rename_durably(source: Path, target: Path) -> None:
     source.rename(target)
+    # The old name may come back after a power cut: in tmp/ it is stale and removed by its age, in
+    # incoming/ the reconciler meets it again. So its folder is not worth another fsync.
     _sync_folder(target.parent)
-    if source.parent != target.parent:
-        _sync_folder(source.parent)
 
 
 def _make_durable_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ it. The sink is all the listener knows of the rest of the product: no database, 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import cast
@@ -16,12 +17,21 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom import _config, evt
+from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
+    StorageCommitmentPushModel,
+    Verification,
+)
 
+from dicom_node.access import ANYBODY, AccessList, Role
+from dicom_node.commitment import CommitmentProvider, answer_action
+from dicom_node.commitment_scu import OnReport, answer_report
 from dicom_node.errors import MalformedInstance, SpoolError
 from dicom_node.instance import ReceivedInstance
+from dicom_node.listener_guard import DEFAULT_LIMITS, ListenerGuard, ListenerLimits
+from dicom_node.listener_tls import TlsCredentials
 from dicom_node.listener_transport import (
     REQUEST_DEADLINE_S,
     ListenerAE,
@@ -61,20 +71,30 @@ STATUS_OF_RECEIPT = {
 OUT_OF_RESOURCES = 0xA700
 DATA_SET_MISMATCH = 0xA900
 CANNOT_UNDERSTAND = 0xC000
+NOT_AUTHORISED = 0x0124
 
 _IDLE_TIMEOUT_S = 60
 _POLL_S = 0.1
-_REJECTED_TRANSIENT, _BY_PRESENTATION_LAYER, _TEMPORARY_CONGESTION = 0x02, 0x03, 0x01
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPort:
+    """A second port that speaks TLS (0: a free one)."""
+
+    port: int
+    credentials: TlsCredentials
 
 
 class StorageScp:
     """Listens on `host`:`port` (0: a free port) as `ae_title`; each instance goes to `sink`.
 
-    `maximum_associations` open at once are served, others rejected as "local limit exceeded".
-    `maximum_pdu_size` in bytes is what peers may send in one PDU. An instance larger than
-    `maximum_instance_bytes` ends its association. As a context manager it starts and stops itself.
+    `port` may be None where there is a `tls` port. `maximum_associations` open at once are served,
+    others rejected as "local limit exceeded". `maximum_pdu_size` in bytes is what peers may send in
+    one PDU. With `reuse_port`, several processes may listen on the ports. `commitments` answers who
+    asks for storage commitment; `on_report` gets the reports of destinations whom we asked. As a
+    context manager it starts and stops itself.
     """
 
     def __init__(
@@ -82,57 +102,81 @@ class StorageScp:
         *,
         ae_title: str,
         host: str,
-        port: int,
+        port: int | None,
         spool: Spool,
         sink: Sink,
+        access: AccessList = ANYBODY,
+        tls: TlsPort | None = None,
+        limits: ListenerLimits = DEFAULT_LIMITS,
         maximum_associations: int = 32,
         maximum_pdu_size: int = 131072,
-        maximum_instance_bytes: int = 2 * 1024**3,
+        reuse_port: bool = False,
+        commitments: CommitmentProvider | None = None,
+        on_report: OnReport | None = None,
     ) -> None:
         if maximum_pdu_size < 4096:
             raise ValueError(f"maximum_pdu_size {maximum_pdu_size}: must be at least 4096 bytes")
+        if port is None and tls is None:
+            raise ValueError("a listener needs a plain port, a TLS port or both")
         self._spool = spool
         self._sink = sink
-        self._address = (host, port)
-        self._maximum_instance_bytes = maximum_instance_bytes
-        self._server: ListenerServer | None = None
+        self._host, self._port, self._tls = host, port, tls
+        self._reuse_port = reuse_port
+        self._commitments, self._on_report = commitments, on_report
+        self._guard = ListenerGuard(access, spool.has_room, limits)
+        self._servers: list[ListenerServer] = []
         self._ae = _application_entity(ae_title, maximum_associations, maximum_pdu_size)
+        if commitments is not None or on_report is not None:
+            # In both roles: we answer requests, and destinations report on ours.
+            self._ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
 
     def start(self) -> None:
-        """Bind the port and serve in the background. Raises OSError when the port is taken."""
-        if self._server is not None:
+        """Bind the ports and serve in the background. Raises OSError when a port is taken."""
+        if self._servers:
             raise RuntimeError("the listener is running already")
         _quieten_pynetdicom()
-        handlers: list[evt.EventHandlerType] = [
-            (evt.EVT_REQUESTED, self._reject_without_room),
-            (evt.EVT_PDU_RECV, self._abort_oversized),
-            (evt.EVT_C_ECHO, _answer_echo),
-            (evt.EVT_C_STORE, self._answer_store),
-        ]
-        self._server = ListenerServer(self._ae, self._address, handlers)
-        self._server.serve_in_background(_POLL_S)
-        _log.info("listener_started", ae_title=self._ae.ae_title, port=self.port)
+        try:
+            if self._port is not None:
+                self._servers.append(self._server(self._port, None))
+            if self._tls is not None:
+                self._servers.append(self._server(self._tls.port, self._tls.credentials))
+        except OSError:
+            for server in self._servers:
+                server.server_close()
+            self._servers = []
+            raise
+        for server in self._servers:
+            server.serve_in_background(_POLL_S)
+        ports = [server.server_address[1] for server in self._servers]
+        _log.info("listener_started", ae_title=self._ae.ae_title, ports=ports)
 
     @property
     def port(self) -> int:
-        """The TCP port bound; the one asked for while the listener isn't running."""
-        return self._address[1] if self._server is None else int(self._server.server_address[1])
+        """The plain TCP port bound, or the TLS port where there is no plain one."""
+        return int(self._servers[0].server_address[1]) if self._servers else int(self._port or 0)
+
+    @property
+    def tls_port(self) -> int:
+        """The TLS port bound; 0 where there is none."""
+        bound = [server for server in self._servers if server.tls is not None]
+        return int(bound[0].server_address[1]) if bound else 0
 
     @property
     def active_associations(self) -> int:
         """How many associations are open now."""
-        return 0 if self._server is None else len(self._server.active_associations)
+        return len(self._open())
 
     def stop(self, grace_s: float = 30.0) -> None:
         """Take no new association, give the open ones `grace_s` seconds to end, abort the rest."""
-        server, self._server = self._server, None
-        if server is None:
+        if not self._servers:
             return
-        server.shutdown()
-        unfinished = wait_until_ended(server.active_associations, grace_s)
+        for server in self._servers:
+            server.shutdown()
+        unfinished = wait_until_ended(self._open(), grace_s)
         for association in unfinished:
             association.abort()
         wait_until_ended(unfinished, 5)
+        self._servers = []
         _log.info("listener_stopped", aborted_associations=len(unfinished))
 
     def __enter__(self) -> "StorageScp":
@@ -147,24 +191,25 @@ class StorageScp:
     ) -> None:
         self.stop()
 
-    def _reject_without_room(self, event: Event) -> None:
-        if self._spool.has_room():
-            return
-        _log.error("association_rejected_disk_full", peer=event.assoc.requestor.address)
-        event.assoc.acse.send_reject(
-            _REJECTED_TRANSIENT, _BY_PRESENTATION_LAYER, _TEMPORARY_CONGESTION
-        )
-        # Waits for the rejection to go out; pynetdicom closes the socket right after this handler.
-        event.assoc.kill()
+    def _server(self, port: int, tls: TlsCredentials | None) -> ListenerServer:
+        handlers: list[evt.EventHandlerType] = [
+            (evt.EVT_REQUESTED, self._guard.on_requested),
+            (evt.EVT_PDU_RECV, self._guard.on_pdu),
+            (evt.EVT_C_ECHO, _answer_echo),
+            (evt.EVT_C_STORE, self._answer_store),
+            (evt.EVT_N_ACTION, self._answer_action),
+            (evt.EVT_N_EVENT_REPORT, self._answer_report),
+        ]
+        address = (self._host, port)
+        return ListenerServer(self._ae, address, handlers, tls=tls, reuse_port=self._reuse_port)
 
-    def _abort_oversized(self, event: Event) -> None:
-        message = event.assoc.dimse.message
-        data_set = None if message is None else message.data_set
-        if data_set is not None and data_set.tell() > self._maximum_instance_bytes:
-            _log.error("instance_too_large", calling_ae_title=_calling(event))
-            event.assoc.abort(block=False)
+    def _open(self) -> list[Association]:
+        return [each for server in self._servers for each in server.active_associations]
 
     def _answer_store(self, event: Event) -> Dataset:
+        if not self._guard.may(event.assoc, Role.STORE):
+            _log_refusal(event, NOT_AUTHORISED, "the peer has no role store")
+            return _response(NOT_AUTHORISED, "not authorised to store here")
         try:
             return _response(self._receive(event))
         except MalformedInstance as error:
@@ -176,6 +221,16 @@ class StorageScp:
         except Exception as error:  # the boundary: the peer must get an answer
             _log_refusal(event, OUT_OF_RESOURCES, type(error).__name__, exc_info=True)
             return _response(OUT_OF_RESOURCES, "cannot register now, send again later")
+
+    def _answer_action(self, event: Event) -> tuple[int, Dataset | None]:
+        if self._commitments is None or not self._guard.may(event.assoc, Role.STORE):
+            return NOT_AUTHORISED, None
+        return answer_action(event, self._commitments)
+
+    def _answer_report(self, event: Event) -> tuple[int, Dataset | None]:
+        if self._on_report is None or not self._guard.may(event.assoc, Role.RECEIVE):
+            return NOT_AUTHORISED, None
+        return answer_report(event, self._on_report)
 
     def _receive(self, event: Event) -> int:
         request = cast(C_STORE, event.request)

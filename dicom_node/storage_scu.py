@@ -3,56 +3,70 @@
 Sends files as they are; whether and when to try again is the caller's business.
 """
 
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dsutils import split_dataset
-from pynetdicom.events import Event
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
 
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import RemoteAE
-from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.remote_association import name_of, open_association
+from dicom_node.retry_classes import (
+    TRANSPORT_RETRY,
+    UNREACHABLE,
+    RetryClass,
+    TransportProblem,
+    store_retry,
+)
 
 SUCCESS = 0x0000
-WARNINGS = frozenset({0xB000, 0xB006, 0xB007})
-"""Stored all the same: coerced elements, elements discarded, data set doesn't match SOP class."""
 
 _MAXIMUM_CONTEXTS = 128
-_MAXIMUM_PDU_SIZE = 131072
+_UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
 @dataclass(frozen=True, slots=True)
 class StoreResult:
     """What became of one file.
 
-    `status` is the destination's DIMSE status, None where it gave none (no association, no accepted
-    presentation context, an unreadable file, no answer). `error` is empty when `stored` without a
-    warning.
+    `status` is the destination's DIMSE status, None where it gave none; `problem` then tells why.
+    `error` is empty when `stored` without a warning.
     """
 
     path: Path
     sop_instance_uid: str
     status: int | None
     error: str
+    problem: TransportProblem | None = None
+
+    @property
+    def retry_class(self) -> RetryClass:
+        """What this attempt means for the next one."""
+        if self.status is not None:
+            return store_retry(self.status)
+        return TRANSPORT_RETRY[self.problem or TransportProblem.BROKEN]
 
     @property
     def stored(self) -> bool:
         """Whether the destination has it: success or one of the warnings."""
-        return self.status == SUCCESS or self.warning
+        return self.retry_class in (RetryClass.SUCCESS, RetryClass.WARNING)
 
     @property
     def warning(self) -> bool:
-        """Whether the destination stored it with a warning (PS3.4 table B.2-1)."""
-        return self.status in WARNINGS
+        """Whether the destination has it and remarks on it (PS3.4 table B.2-1)."""
+        return self.retry_class is RetryClass.WARNING
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether the destination as a whole could not be reached."""
+        return self.problem in UNREACHABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,34 +79,57 @@ class _Parcel:
 
 
 def send_instances(
-    remote: RemoteAE, paths: Sequence[Path], *, calling_ae_title: str, timeout_s: float = 30
+    remote: RemoteAE,
+    paths: Sequence[Path],
+    *,
+    calling_ae_title: str,
+    timeout_s: float = 30,
+    budget_s: float | None = None,
+    on_result: Callable[[StoreResult], None] = lambda result: None,
 ) -> list[StoreResult]:
     """Send DICOM files on one association; one result per path, in their order.
 
-    Bytes go out as they lie in the file. Where a destination takes Implicit VR only, explicit VR
-    little endian files are converted on the way. `timeout_s` bounds connecting and each answer.
-    Never raises for what the destination or a file does wrong: each `StoreResult` tells.
+    Bytes go out as they lie in the file. Where a destination does not take a file's transfer
+    syntax, it gets explicit or implicit VR little endian, decompressed if need be. `timeout_s`
+    bounds connecting and each answer; no file is begun after `budget_s`. `on_result` is called
+    with each result as soon as it is known. Never raises for what the destination or a file does
+    wrong: each `StoreResult` tells.
     """
     parcels = [_parcel(path) for path in paths]
     sendable = [parcel for parcel in parcels if not parcel.error]
-    if not sendable:
-        return [_unsent(parcel, parcel.error) for parcel in parcels]
+    results: list[StoreResult] = []
+
+    def tell(result: StoreResult) -> None:
+        results.append(result)
+        on_result(result)
+
+    ends_at = None if budget_s is None else time.monotonic() + budget_s
     try:
-        contexts = _contexts(sendable)
-        with _association(remote, calling_ae_title, contexts, timeout_s) as association:
-            return [_send(association, remote, parcel) for parcel in parcels]
+        if sendable:
+            with open_association(
+                remote, calling_ae_title, _contexts(sendable), timeout_s
+            ) as association:
+                for parcel in parcels:
+                    tell(_send(association, remote, parcel, ends_at))
     except AssociationFailed as error:
-        return [_unsent(parcel, parcel.error or str(error)) for parcel in parcels]
+        for parcel in parcels[len(results) :]:
+            if parcel.error:
+                tell(_unsent(parcel, parcel.error, TransportProblem.UNREADABLE_FILE))
+            else:
+                tell(_unsent(parcel, str(error), error.problem))
+    for parcel in parcels[len(results) :]:
+        tell(_unsent(parcel, parcel.error, TransportProblem.UNREADABLE_FILE))
+    return results
 
 
 def echo(remote: RemoteAE, *, calling_ae_title: str, timeout_s: float = 10) -> None:
     """Verify that `remote` answers C-ECHO with success; raises AssociationFailed if not."""
     contexts = [(UID(Verification), ImplicitVRLittleEndian)]
-    with _association(remote, calling_ae_title, contexts, timeout_s) as association:
+    with open_association(remote, calling_ae_title, contexts, timeout_s) as association:
         status = association.send_c_echo().get("Status") if association.is_established else None
     if status != SUCCESS:
         answer = "no answer" if status is None else f"status 0x{status:04X}"
-        raise AssociationFailed(f"{_name(remote)} did not verify the association: {answer}")
+        raise AssociationFailed(f"{name_of(remote)} did not verify the association: {answer}")
 
 
 def _parcel(path: Path) -> _Parcel:
@@ -114,88 +151,81 @@ def _parcel(path: Path) -> _Parcel:
 def _contexts(parcels: Sequence[_Parcel]) -> list[tuple[UID, UID]]:
     pairs = [(parcel.sop_class_uid, parcel.transfer_syntax_uid) for parcel in parcels]
     convertible = [
-        (sop_class, ImplicitVRLittleEndian)
+        (sop_class, uncompressed)
         for sop_class, transfer_syntax in pairs
-        if transfer_syntax == ExplicitVRLittleEndian
+        if _is_convertible(transfer_syntax)
+        for uncompressed in _UNCOMPRESSED
     ]
     return list(dict.fromkeys((*pairs, *convertible)))[:_MAXIMUM_CONTEXTS]
 
 
-@contextmanager
-def _association(
-    remote: RemoteAE,
-    calling_ae_title: str,
-    contexts: Sequence[tuple[UID, UID]],
-    timeout_s: float,
-) -> Iterator[Association]:
-    # Process-wide: file paths go out as raw bytes, in pieces, and no identifier is logged.
-    _config.STORE_SEND_CHUNKED_DATASET = True
-    _config.LOG_RESPONSE_IDENTIFIERS = False
-    _config.LOG_HANDLER_LEVEL = "none"
-    ae = AE(calling_ae_title)
-    ae.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = timeout_s
-    for sop_class_uid, transfer_syntax_uid in contexts:
-        ae.add_requested_context(sop_class_uid, transfer_syntax_uid)
-    association = _associate(ae, remote)
-    try:
-        if not association.is_established:
-            raise AssociationFailed(_why_not_established(association, remote, calling_ae_title))
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
-
-
-def _associate(ae: AE, remote: RemoteAE) -> Association:
-    try:
-        return ae.associate(
-            remote.host,
-            remote.port,
-            ae_title=remote.ae_title,
-            max_pdu=_MAXIMUM_PDU_SIZE,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _send_without_delay)],
-        )
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
-        raise AssociationFailed(f"cannot associate with {_name(remote)}: {error}") from error
-
-
-def _send_without_delay(event: Event) -> None:
-    """Nagle's algorithm and delayed acknowledgement together cost tens of ms per instance."""
-    connection = event.assoc.dul.socket
-    if connection is not None and connection.socket is not None:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _send(association: Association, remote: RemoteAE, parcel: _Parcel) -> StoreResult:
+def _send(
+    association: Association, remote: RemoteAE, parcel: _Parcel, ends_at: float | None
+) -> StoreResult:
     if parcel.error:
-        return _unsent(parcel, parcel.error)
+        return _unsent(parcel, parcel.error, TransportProblem.UNREADABLE_FILE)
+    if ends_at is not None and time.monotonic() > ends_at:
+        return _unsent(parcel, "not begun: out of time", TransportProblem.LATE)
     if not association.is_established:
-        return _unsent(parcel, f"{_name(remote)} ended the association early")
+        problem = f"{name_of(remote)} ended the association early"
+        return _unsent(parcel, problem, TransportProblem.BROKEN)
     try:
         status = _c_store(association, parcel).get("Status")
-    except ValueError:
-        return _unsent(parcel, _not_negotiated(remote, parcel))
+    except _NotNegotiated:
+        return _unsent(parcel, _not_negotiated(remote, parcel), TransportProblem.NOT_NEGOTIATED)
+    except _Unconvertible as error:
+        return _unsent(parcel, str(error), TransportProblem.UNREADABLE_FILE)
     except Exception as error:  # pynetdicom's, when the association breaks in mid-send
-        return _unsent(parcel, f"sending to {_name(remote)} failed ({type(error).__name__})")
+        problem = f"sending to {name_of(remote)} failed ({type(error).__name__})"
+        return _unsent(parcel, problem, TransportProblem.BROKEN)
     if status is None:
-        return _unsent(parcel, f"{_name(remote)} gave no answer in time or broke the association")
+        problem = f"{name_of(remote)} gave no answer in time or broke the association"
+        return _unsent(parcel, problem, TransportProblem.TIMED_OUT)
     return StoreResult(parcel.path, str(parcel.sop_instance_uid), status, _meaning(status))
 
 
+class _NotNegotiated(Exception):
+    """No accepted presentation context fits."""
+
+
+class _Unconvertible(Exception):
+    """The file cannot be turned into what the destination accepts."""
+
+
 def _c_store(association: Association, parcel: _Parcel) -> Dataset:
-    accepted = {(c.abstract_syntax, c.transfer_syntax[0]) for c in association.accepted_contexts}
-    pair = (parcel.sop_class_uid, parcel.transfer_syntax_uid)
-    convertible = (parcel.sop_class_uid, ImplicitVRLittleEndian)
-    is_convertible = parcel.transfer_syntax_uid == ExplicitVRLittleEndian
-    if is_convertible and pair not in accepted and convertible in accepted:
-        return association.send_c_store(dcmread(parcel.path))
-    return association.send_c_store(parcel.path)
+    accepted = {
+        c.transfer_syntax[0]
+        for c in association.accepted_contexts
+        if c.abstract_syntax == parcel.sop_class_uid
+    }
+    if parcel.transfer_syntax_uid in accepted:
+        return association.send_c_store(parcel.path)
+    if not _is_convertible(parcel.transfer_syntax_uid) or accepted.isdisjoint(_UNCOMPRESSED):
+        raise _NotNegotiated
+    # pynetdicom encodes it as the accepted context says.
+    return association.send_c_store(_uncompressed(parcel))
 
 
-def _unsent(parcel: _Parcel, error: str) -> StoreResult:
-    return StoreResult(parcel.path, str(parcel.sop_instance_uid), None, error)
+def _uncompressed(parcel: _Parcel) -> Dataset:
+    try:
+        dataset = dcmread(parcel.path)
+        if parcel.transfer_syntax_uid.is_compressed:
+            dataset.decompress(generate_instance_uid=False)
+    except Exception as error:  # whatever the decoders raise
+        raise _Unconvertible(
+            f"{parcel.path.name} cannot be decompressed ({type(error).__name__}), and the "
+            f"destination does not accept {parcel.transfer_syntax_uid.name}"
+        ) from error
+    return dataset
+
+
+def _is_convertible(transfer_syntax_uid: UID) -> bool:
+    """Little endian, and not deflated: what pydicom turns into another encoding."""
+    return transfer_syntax_uid in _UNCOMPRESSED or transfer_syntax_uid.is_encapsulated
+
+
+def _unsent(parcel: _Parcel, error: str, problem: TransportProblem) -> StoreResult:
+    return StoreResult(parcel.path, str(parcel.sop_instance_uid), None, error, problem)
 
 
 def _meaning(status: int) -> str:
@@ -208,25 +238,6 @@ def _meaning(status: int) -> str:
 
 def _not_negotiated(remote: RemoteAE, parcel: _Parcel) -> str:
     return (
-        f"{_name(remote)} does not accept {parcel.sop_class_uid.name} as "
+        f"{name_of(remote)} does not accept {parcel.sop_class_uid.name} as "
         f"{parcel.transfer_syntax_uid.name}: allow both at the destination"
     )
-
-
-def _why_not_established(association: Association, remote: RemoteAE, calling: str) -> str:
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer is not None:
-        return (
-            f"{_name(remote)} rejected the association ({answer.reason_str}): check that it knows "
-            f"the calling AE title {calling!r} and is called {remote.ae_title!r}"
-        )
-    if association.is_aborted and answer is not None:
-        return f"{_name(remote)} accepted none of the presentation contexts: check its SOP classes"
-    return (
-        f"no association with {_name(remote)}: check that it runs, "
-        "the host and port, and the firewall"
-    )
-
-
-def _name(remote: RemoteAE) -> str:
-    return f"{remote.ae_title} at {remote.host}:{remote.port}"

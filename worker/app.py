@@ -6,7 +6,7 @@ from typing import Any
 from celery import Celery
 from kombu.entity import Queue
 
-from worker.message_files import SCHEME, register_transport
+from worker.file_broker import TRANSPORT
 from worker.settings import Settings
 
 TRIAGE_QUEUE = "triage"
@@ -14,8 +14,13 @@ DELIVERY_QUEUE = "delivery"
 QUEUES = (TRIAGE_QUEUE, DELIVERY_QUEUE)
 SCREEN_TASK = "fracture_screen.screen_study"
 DELIVER_TASK = "fracture_screen.deliver_results"
+CONFIRM_TASK = "fracture_screen.confirm_results"
 
-_ROUTES = {SCREEN_TASK: {"queue": TRIAGE_QUEUE}, DELIVER_TASK: {"queue": DELIVERY_QUEUE}}
+_ROUTES = {
+    SCREEN_TASK: {"queue": TRIAGE_QUEUE},
+    DELIVER_TASK: {"queue": DELIVERY_QUEUE},
+    CONFIRM_TASK: {"queue": DELIVERY_QUEUE},
+}
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -24,9 +29,8 @@ def make_celery(settings: Settings) -> Celery:
     Messages hold ids only, as JSON. A task is acknowledged after it ran; a doubled message is
     harmless, since work is claimed in the ledger.
     """
-    register_transport()
     app = Celery(
-        "fracture_screen", broker=settings.broker_url or f"{SCHEME}://", set_as_current=False
+        "fracture_screen", broker=settings.broker_url or "filesystem://", set_as_current=False
     )
     app.conf.update(
         accept_content=["json"],
@@ -44,6 +48,7 @@ def make_celery(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_soft_shutdown_timeout=settings.listener.stop_grace_s,
         broker_connection_retry_on_startup=True,
+        broker_transport=None if settings.broker_url else TRANSPORT,
         broker_transport_options=_transport_options(settings),
     )
     return app
@@ -57,6 +62,11 @@ def publish_study(app: Celery, study_id: int, revision: int) -> None:
 def publish_delivery(app: Celery, study_id: int, destination: str) -> None:
     """Queue a study's due results for one destination. Raises as `publish_study`."""
     app.send_task(DELIVER_TASK, (study_id, destination), retry=False)
+
+
+def publish_confirmation(app: Celery, study_id: int, destination: str) -> None:
+    """Queue the question whether a destination keeps a study's results. Raises likewise."""
+    app.send_task(CONFIRM_TASK, (study_id, destination), retry=False)
 
 
 def queue_depth(settings: Settings) -> dict[str, int]:

@@ -1,17 +1,18 @@
 """The command line: parses, calls, prints. What a command does stands in the module it calls."""
 
-import json
 import sys
 import tempfile
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worker.deliveries_cli import deliveries_app
+from worker.printing import print_json
 from worker.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -28,6 +29,9 @@ settings_app = typer.Typer(no_args_is_help=True, help="The settings in force.")
 app.add_typer(model_app, name="model")
 app.add_typer(db_app, name="db")
 app.add_typer(settings_app, name="settings")
+app.add_typer(deliveries_app, name="deliveries")
+certs_app = typer.Typer(no_args_is_help=True, help="Certificates for tests of the TLS port.")
+app.add_typer(certs_app, name="certs")
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -72,26 +76,42 @@ def up(context: typer.Context) -> None:
     from worker.composition import open_ledger
     from worker.logs import configure_logging
     from worker.services import stop_on_signal
-    from worker.supervisor import Supervisor
+    from worker.supervisor import Supervisor, all_processes
 
     settings = _settings(context)
     configure_logging("up")
     open_ledger(settings)
     stop = stop_on_signal()
     _announce(settings)
-    Supervisor(context.obj).run(stop)
+    Supervisor(context.obj, processes=all_processes(settings.listener.processes)).run(stop)
     err.print("stopped")
 
 
 @app.command()
-def listen(context: typer.Context, supervisor: SupervisorPid = None) -> None:
-    """Run the DICOM listener alone: C-ECHO and C-STORE.
+def listen(
+    context: typer.Context,
+    processes: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Processes on the port; default: listener.processes."),
+    ] = None,
+    supervisor: SupervisorPid = None,
+    share_ports: Annotated[bool, typer.Option("--share-ports", hidden=True)] = False,
+) -> None:
+    """Run the DICOM listener alone: C-ECHO, C-STORE and storage commitment.
 
-    Example: `FRACTURE_SCREEN_LISTENER__PORT=11112 fracture-screen listen`
+    Example: `fracture-screen --config settings.toml listen --processes 2`
     """
     from worker import services
 
-    _run(lambda: services.listen(_settings(context)), supervisor)
+    settings = _settings(context)
+    count = processes or settings.listener.processes
+    if count > 1 and not share_ports:
+        _run(
+            lambda: services.listen_in_processes(settings, context.find_root().obj, count),
+            supervisor,
+        )
+    else:
+        _run(lambda: services.listen(settings, reuse_port=share_ports), supervisor)
 
 
 @app.command()
@@ -154,7 +174,7 @@ def demo(
 
         result = demo_module.run_demo(folder, target, on_progress)
     if as_json:
-        _print_json(demo_module.as_json(result))
+        print_json(demo_module.as_json(result))
     else:
         tables.print_demo(out, result, target)
     complete = result.studies and all(study.complete for study in result.studies)
@@ -201,7 +221,7 @@ def screen(
             on_file=lambda: progress.advance(task),
         )
     if as_json:
-        _print_json(tables.screen_summary(rows, out_folder))
+        print_json(tables.screen_summary(rows, out_folder))
     else:
         tables.print_screen(out, rows, out_folder)
 
@@ -218,7 +238,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     settings = _settings(context)
     answer = tables.status_of(settings, open_ledger(settings))
     if as_json:
-        _print_json(answer)
+        print_json(answer)
     else:
         tables.print_status(out, answer)
 
@@ -289,7 +309,7 @@ def model_show(
 
     bundle = load_bundle(_settings(context).model.bundle)
     if as_json:
-        _print_json({**bundle.card, "digest": bundle.identity.digest})
+        print_json({**bundle.card, "digest": bundle.identity.digest})
     elif markdown:
         sys.stdout.write(model_card(bundle))
     else:
@@ -311,6 +331,43 @@ def db_upgrade(context: typer.Context) -> None:
     out.print("the ledger is up to date")
 
 
+@app.command()
+def conformance(context: typer.Context) -> None:
+    """Print the DICOM conformance statement of the settings in force (Markdown).
+
+    Example: `fracture-screen --config settings.toml conformance > conformance.md`
+    """
+    from worker.conformance import conformance_statement
+
+    typer.echo(conformance_statement(_settings(context)), nl=False)
+
+
+@certs_app.command("make")
+def certs_make(
+    folder: Annotated[Path, typer.Argument(help="Where the PEM files go.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--name", help="AE title that a pair is for; again for more."),
+    ] = None,
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option("--host", help="Host name or address in each certificate; again for more."),
+    ] = None,
+) -> None:
+    """Write a test authority, and a certificate with its key per AE title. Needs openssl.
+
+    Not for production: a hospital's own authority should sign there.
+
+    Example: `fracture-screen certs make certs --name FRACTURESCREEN --name CT1`
+    """
+    from worker.certificates import make_certificates
+
+    wanted = names or ["FRACTURESCREEN", "MODALITY"]
+    for pair in make_certificates(folder, wanted, hosts or ["localhost", "127.0.0.1"]):
+        out.print(f"{pair.name}: {pair.certificate} {pair.key}", markup=False, soft_wrap=True)
+    out.print(f"authority: {folder / 'authority.crt'}", markup=False, soft_wrap=True)
+
+
 @settings_app.command("show")
 def settings_show(context: typer.Context, as_json: Json = False) -> None:
     """Every setting with its value in force and what it means; passwords are left out.
@@ -321,7 +378,7 @@ def settings_show(context: typer.Context, as_json: Json = False) -> None:
 
     rows = tables.settings_in_force(_settings(context))
     if as_json:
-        _print_json({name: value for name, value, _ in rows})
+        print_json({name: value for name, value, _ in rows})
     else:
         tables.print_settings(out, rows)
 
@@ -358,10 +415,6 @@ def _progress() -> Progress:
         console=err,
         transient=False,
     )
-
-
-def _print_json(content: Any) -> None:  # Any: JSON
-    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def _is_ours(error: Exception) -> bool:

@@ -3,15 +3,20 @@
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from random import SystemRandom
 
+from pydicom.uid import generate_uid
 from sqlalchemy import Engine
 
 from db.ledger import Ledger
 from db.session import make_engine, require_current, upgrade
+from dicom_node.bounded_reader import BoundedReader
 from dicom_node.radiograph import PixelLimits
 from dicom_node.spool import Spool
 from models.bundle import load_bundle
 from models.classifier import Classifier
+from worker.confirmation import Confirmer
+from worker.delivery import Deliverer
 from worker.screening import Screener
 from worker.settings import Settings
 
@@ -63,7 +68,24 @@ def open_classifier(settings: Settings) -> Classifier:
 
 def make_screener(settings: Settings) -> Screener:
     """The classifier with its limits, ready to screen (seconds)."""
-    return Screener(open_classifier(settings), pixel_limits(settings), utc_now)
+    limits = settings.limits
+    reader = BoundedReader(
+        timeout_s=limits.decoder_timeout_s, memory_bytes=limits.decoder_memory_mib * MIB
+    )
+    reader.start()
+    return Screener(open_classifier(settings), pixel_limits(settings), utc_now, reader.read)
+
+
+def make_deliverer(settings: Settings, ledger: Ledger) -> Deliverer:
+    """Sends what is due."""
+    return Deliverer(settings, ledger, utc_now, SystemRandom().random)
+
+
+def make_confirmer(settings: Settings, ledger: Ledger) -> Confirmer:
+    """Asks destinations for what was sent, under random transaction UIDs that nobody guesses."""
+    return Confirmer(
+        settings, ledger, utc_now, SystemRandom().random, lambda: str(generate_uid(prefix=None))
+    )
 
 
 def pixel_limits(settings: Settings) -> PixelLimits:

@@ -33,7 +33,7 @@ from worker.logs import configure_logging
 from worker.offline import find_files, is_picture, wrap_picture
 from worker.phantom import draw_phantom
 from worker.settings import Settings, load_settings
-from worker.supervisor import Supervisor
+from worker.supervisor import Supervisor, all_processes
 
 _NODE, _PACS, _MODALITY = "FRACTURESCREEN", "DEMOPACS", "DEMOMODALITY"
 _SETTINGS, _LOG = "settings.toml", "log.jsonl"
@@ -220,7 +220,8 @@ def _free_port() -> int:
 def _product(settings: Settings, out: Path, log: TextIO) -> Iterator[None]:
     """All processes of `fracture-screen up`, the listener answering."""
     stop = Event()
-    supervisor = Supervisor(out / _SETTINGS, log)
+    processes = all_processes(settings.listener.processes)
+    supervisor = Supervisor(out / _SETTINGS, processes=processes, log=log)
     thread = Thread(target=supervisor.run, args=(stop,), name="supervisor")
     thread.start()
     try:
@@ -285,7 +286,7 @@ def _finished(study: StudySummary) -> bool:
     if study.state is not StudyState.SCREENED or study.analysis is None:
         return False
     deliveries = [one for result in study.analysis.results for one in result.deliveries]
-    ended = {DeliveryState.SENT, DeliveryState.COMMITTED, DeliveryState.FAILED}
+    ended = set(DeliveryState) - {DeliveryState.PENDING}
     return all(delivery.state in ended for delivery in deliveries)
 
 

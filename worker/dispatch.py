@@ -16,8 +16,8 @@ from kombu.exceptions import ChannelError, OperationalError
 from db.errors import LedgerUnavailable
 from db.ledger import Ledger
 from db.states import StudyState
-from worker.app import publish_delivery, publish_study
-from worker.settings import StudySettings
+from worker.app import publish_confirmation, publish_delivery, publish_study
+from worker.settings import DeliverySettings, StudySettings
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +34,7 @@ class Dispatcher:
     ledger: Ledger
     celery: Celery
     settings: StudySettings
+    delivery: DeliverySettings
 
     def run(self, stop: Event) -> None:
         """Look until `stop` is set; a broker or database that is away is waited for."""
@@ -63,9 +64,15 @@ class Dispatcher:
                 )
             ),
         ]
-        deliveries = [(due.study_id, due.destination) for due in ledger.due_deliveries(BATCH)]
-        return _publish(publish_study, self.celery, studies) + _publish(
-            publish_delivery, self.celery, deliveries
+        hold = timedelta(seconds=self.delivery.requeue_after_s)
+        deliveries = [(due.study_id, due.destination) for due in ledger.due_deliveries(BATCH, hold)]
+        confirmations = [
+            (due.study_id, due.destination) for due in ledger.due_confirmations(BATCH, hold)
+        ]
+        return (
+            _publish(publish_study, self.celery, studies)
+            + _publish(publish_delivery, self.celery, deliveries)
+            + _publish(publish_confirmation, self.celery, confirmations)
         )
 
 

@@ -3,6 +3,7 @@
 WorkerError
 ├── SettingsError   the settings file or the environment cannot be used
 ├── NothingToDo     a command was given no file that it can work on
+├── CertificatesNotMade   `certs make` could not
 └── DemoFailed      the demo could not start, or stood still
 """
 
@@ -21,3 +22,7 @@ class NothingToDo(WorkerError):
 
 class DemoFailed(WorkerError):
     """The demo's own parts did not do their work; the message says which."""
+
+
+class CertificatesNotMade(WorkerError):
+    """No certificates; the message says what is missing."""

@@ -2,12 +2,13 @@
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
 from db.ledger import Ledger
-from db.records import NewInstance, RegistrationKind
+from db.records import NewInstance, Registration, RegistrationKind
 from dicom_node.errors import UnreadableInstance
 from dicom_node.instance import ReceivedInstance
 from dicom_node.radiograph import read_header
@@ -33,10 +34,20 @@ _RECEIPTS = {
 
 
 class Intake:
-    """Registers spooled instances in the ledger. Safe to call from several threads."""
+    """Registers spooled instances in the ledger. Safe to call from several threads.
 
-    def __init__(self, ledger: Ledger, spool: Spool, data_folder: Path) -> None:
+    `register_instance` may stand in for the ledger's own, for example a `GroupCommit`'s.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        spool: Spool,
+        data_folder: Path,
+        register_instance: Callable[[NewInstance], Registration] | None = None,
+    ) -> None:
         self._ledger = ledger
+        self._register_instance = register_instance or ledger.register_instance
         self._spool = spool
         self._data_folder = data_folder.resolve()
         self._last_full: float | None = None
@@ -47,7 +58,7 @@ class Intake:
             _log.info("own_result_ignored", sop_instance_uid=instance.sop_instance_uid)
             return Receipt.DUPLICATE
         path = self._relative(instance.path)
-        registration = self._ledger.register_instance(
+        registration = self._register_instance(
             NewInstance(
                 study_instance_uid=instance.study_instance_uid,
                 series_instance_uid=instance.series_instance_uid,

@@ -230,7 +230,8 @@ class ResultWriter:
     def _write(self, kind: str, uid: str, dataset: Dataset) -> None:
         path = self._path(uid)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_result(dataset, path)
+        # A worker that lost its lease may still be writing the same object: the first one stays.
+        write_result(dataset, path, frozen=True)
         self._record_existing(kind, uid)
 
     def _record_existing(self, kind: str, uid: str) -> bool:

@@ -3,17 +3,19 @@
 The same for the Celery task and the offline command: it knows files, no database and no broker.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 from db.records import NewFinding, NewResultObject
 from dicom_node.errors import UnreadableInstance
 from dicom_node.radiograph import (
     NotEligible,
     PixelLimits,
+    Radiograph,
     Reason,
     read_radiographs,
 )
@@ -50,13 +52,27 @@ class Looked:
     unread: bool = False
 
 
+class ReadRadiographs(Protocol):
+    """Reads an instance as `read_radiographs` does, here or in another process."""
+
+    def __call__(
+        self, path: Path, *, limits: PixelLimits, scope: Collection[str]
+    ) -> list[Radiograph]:
+        """Every frame; raises NotEligible or UnreadableInstance."""
+
+
 class Screener:
     """Screens studies with one classifier."""
 
     def __init__(
-        self, classifier: Classifier, limits: PixelLimits, clock: Callable[[], datetime]
+        self,
+        classifier: Classifier,
+        limits: PixelLimits,
+        clock: Callable[[], datetime],
+        read: ReadRadiographs = read_radiographs,
     ) -> None:
         self._classifier = classifier
+        self._read = read
         self._limits = limits
         self._clock = clock
 
@@ -108,10 +124,11 @@ class Screener:
         Raises:
             OSError: the file is not there. That is our trouble, not the instance's: the attempt
                 fails and may be repeated.
+            ReadingFailed: reading crashed, hung or took too much memory; the attempt fails too.
         """
         source.path.stat()
         try:
-            radiographs = read_radiographs(
+            radiographs = self._read(
                 source.path, limits=self._limits, scope=self._classifier.bundle.body_parts
             )
         except NotEligible as error:

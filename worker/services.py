@@ -5,19 +5,33 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from threading import Event
 
 import structlog
 
 from db.errors import LedgerUnavailable
-from dicom_node.storage_scp import StorageScp
+from db.group_commit import GroupCommit
+from db.ledger import Ledger
 from worker.app import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, make_celery
-from worker.composition import MIB, make_screener, open_ledger, open_spool, utc_now
-from worker.delivery import Deliverer
+from worker.commitments import make_commitments
+from worker.composition import (
+    make_confirmer,
+    make_deliverer,
+    make_screener,
+    open_database,
+    open_ledger,
+    open_spool,
+    utc_now,
+)
+from worker.confirmation import record_report
 from worker.dispatch import Dispatcher
 from worker.intake import Intake
 from worker.logs import configure_logging
+from worker.reception import make_listener, require_free_ports
 from worker.settings import Settings
+from worker.supervisor import Supervisor, listener_processes
 from worker.tasks import register_delivery, register_screening
 
 _log = structlog.get_logger(__name__)
@@ -26,28 +40,45 @@ _RECONCILE_EVERY_S = 60.0
 _PARENT_POLL_S = 1.0
 
 
-def listen(settings: Settings) -> None:
-    """Receive instances until SIGTERM or SIGINT; open associations are finished first."""
+def listen(settings: Settings, *, reuse_port: bool = False) -> None:
+    """Receive instances until SIGTERM or SIGINT; open associations are finished first.
+
+    With `reuse_port`, other processes may listen on the same ports.
+    """
     configure_logging("listen")
     stop = stop_on_signal()
     spool = open_spool(settings)
-    intake = Intake(open_ledger(settings), spool, settings.data_folder)
+    engine = open_database(settings)
+    ledger = Ledger(engine, utc_now)
+    group = GroupCommit(engine, ledger, utc_now)
+    intake = Intake(ledger, spool, settings.data_folder, group.register_instance)
     intake.reconcile()
-    listener = StorageScp(
-        ae_title=settings.listener.ae_title,
-        host=settings.listener.host,
-        port=settings.listener.port,
-        spool=spool,
-        sink=intake.register,
-        maximum_associations=settings.listener.maximum_associations,
-        maximum_instance_bytes=settings.limits.maximum_instance_mib * MIB,
+    commitments = make_commitments(settings, engine)
+    listener = make_listener(
+        settings,
+        spool,
+        intake.register,
+        reuse_port=reuse_port,
+        commitments=commitments,
+        on_report=partial(record_report, ledger),
     )
     listener.start()
+    commitments.start()
     try:
         while not stop.wait(_RECONCILE_EVERY_S):
             _reconcile(intake)
     finally:
         listener.stop(settings.listener.stop_grace_s)
+        commitments.stop()
+
+
+def listen_in_processes(settings: Settings, config: Path | None, count: int) -> None:
+    """Run `count` listener processes on the same ports until SIGTERM or SIGINT."""
+    configure_logging("listen")
+    stop = stop_on_signal()
+    require_free_ports(settings)
+    open_ledger(settings)
+    Supervisor(config, processes=listener_processes(count)).run(stop)
 
 
 def _reconcile(intake: Intake) -> None:
@@ -61,7 +92,9 @@ def dispatch(settings: Settings) -> None:
     """Publish what is due until SIGTERM or SIGINT."""
     configure_logging("dispatch")
     stop = stop_on_signal()
-    Dispatcher(open_ledger(settings), make_celery(settings), settings.study).run(stop)
+    Dispatcher(open_ledger(settings), make_celery(settings), settings.study, settings.delivery).run(
+        stop
+    )
 
 
 def work(settings: Settings, queues: Sequence[str] = QUEUES) -> None:
@@ -75,7 +108,7 @@ def work(settings: Settings, queues: Sequence[str] = QUEUES) -> None:
     if TRIAGE_QUEUE in queues:
         register_screening(app, settings, ledger, make_screener(settings))
     if DELIVERY_QUEUE in queues:
-        register_delivery(app, Deliverer(settings, ledger, utc_now))
+        register_delivery(app, make_deliverer(settings, ledger), make_confirmer(settings, ledger))
     worker = app.Worker(
         hostname=f"{'-'.join(queues)}.{os.getpid()}@%h",
         pool="solo",

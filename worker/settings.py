@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     ValidationError,
     field_validator,
     model_validator,
@@ -27,6 +28,7 @@ from pydantic_settings import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from dicom_node.access import Role
 from models.bundle import DEFAULT_BUNDLE
 from worker.errors import SettingsError
 
@@ -45,19 +47,66 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class ListenerTlsSettings(_Section):
+    """The listener's TLS port; it is open once `certificate` is set. Callers need certificates."""
+
+    port: Port = Field(2762, description="TCP port to listen on by TLS.")
+    certificate: Path | None = Field(
+        None, description="PEM file: our certificate, then those between it and its authority."
+    )
+    key: Path | None = Field(None, description="PEM file: our certificate's private key.")
+    authority: Path | None = Field(
+        None, description="PEM file: the authorities that callers' certificates must be of."
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> "ListenerTlsSettings":
+        files = (self.certificate, self.key, self.authority)
+        if any(files) and not all(files):
+            raise ValueError("certificate, key and authority are needed together")
+        return self
+
+
 class ListenerSettings(_Section):
     """The Storage SCP that receives radiographs."""
 
     ae_title: AETitle = Field("FRACTURESCREEN", description="AE title that peers call.")
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104  # peers are other machines
     port: Port = Field(11112, description="TCP port to listen on.")
-    maximum_associations: int = Field(32, ge=1, description="Associations open at once.")
+    plain: bool = Field(
+        True, description="Whether `port` is open; false: listener.tls.port is the only one."
+    )
+    processes: int = Field(
+        1, ge=1, le=64, description="Listener processes that share the ports (SO_REUSEPORT)."
+    )
+    allow_any_peer: bool = Field(
+        False,
+        description="Admit every caller to everything, whatever AE title it calls: for a closed "
+        "test network. Otherwise [[peers]] says who is admitted; without peers, only this machine.",
+    )
+    maximum_associations: int = Field(
+        32, ge=1, description="Associations open at once, per listener process."
+    )
+    maximum_associations_per_peer: int = Field(16, ge=1, description="Of them, from one address.")
+    maximum_buffered_mib: int = Field(
+        2048,
+        ge=64,
+        description="Instances being received at once may take this much memory, in MiB; beyond "
+        "it, associations that send large ones are aborted.",
+    )
     stop_grace_s: PositiveSeconds = Field(
         30.0, description="Seconds that open associations get to finish after SIGTERM."
     )
     minimum_free_mib: int = Field(
         512, ge=0, description="Refuse new instances below this much free disk space, in MiB."
     )
+    tls: ListenerTlsSettings = ListenerTlsSettings()
+
+    @model_validator(mode="after")
+    def _some_port(self) -> "ListenerSettings":
+        if not self.plain and self.tls.certificate is None:
+            raise ValueError("plain = false needs listener.tls.certificate: no port would be open")
+        return self
 
 
 class StudySettings(_Section):
@@ -88,7 +137,16 @@ class LimitSettings(_Section):
     maximum_rows: int = Field(8192, ge=1, description="Rows of an image.")
     maximum_columns: int = Field(8192, ge=1, description="Columns of an image.")
     maximum_frames: int = Field(64, ge=1, description="Frames of an instance.")
-    maximum_instance_mib: int = Field(512, ge=1, description="Size of an instance, in MiB.")
+    maximum_instance_mib: int = Field(
+        512, ge=1, description="Size of an instance, as received and as decoded, in MiB."
+    )
+    decoder_timeout_s: PositiveSeconds = Field(
+        60.0,
+        description="Seconds that reading one instance may take; shorter than study.lease_s.",
+    )
+    decoder_memory_mib: int = Field(
+        4096, ge=512, description="Address space that reading one instance may take, in MiB."
+    )
 
 
 class ModelSettings(_Section):
@@ -112,9 +170,42 @@ class DeliverySettings(_Section):
     maximum_backoff_s: PositiveSeconds = Field(
         600.0, description="Longest pause between two tries, in seconds."
     )
+    jitter: float = Field(
+        0.2, ge=0, le=0.9, description="Share by which a pause is made longer or shorter at random."
+    )
     timeout_s: PositiveSeconds = Field(
         30.0, description="Seconds to wait for a destination's answer."
     )
+    lease_s: PositiveSeconds = Field(
+        600.0,
+        description="Seconds that a worker may take for a study's results before another one gets "
+        "them; at least four times timeout_s.",
+    )
+    requeue_after_s: PositiveSeconds = Field(
+        120.0, description="Seconds after which a queued delivery that nobody took is queued again."
+    )
+    failures_to_open: int = Field(
+        3,
+        ge=1,
+        description="Associations with a destination that fail in a row before only one study's "
+        "results at a time are tried there (circuit breaker).",
+    )
+    confirmation_timeout_s: PositiveSeconds = Field(
+        900.0,
+        description="Seconds to wait for a storage commitment result before asking again.",
+    )
+    confirmation_tries: int = Field(
+        10, ge=1, description="Times a confirmation is asked for before the delivery ends FAILED."
+    )
+
+    @model_validator(mode="after")
+    def _check_lease(self) -> "DeliverySettings":
+        if self.lease_s < 4 * self.timeout_s:
+            raise ValueError(
+                f"lease_s {self.lease_s:g} must be at least four times timeout_s "
+                f"{self.timeout_s:g}: a worker must not lose its lease while it waits for an answer"
+            )
+        return self
 
 
 class Destination(_Section):
@@ -124,6 +215,82 @@ class Destination(_Section):
     ae_title: AETitle = Field(description="Its AE title.")
     host: str = Field(min_length=1, description="Its host name or address.")
     port: Port = Field(description="Its TCP port.")
+    calling_ae_title: AETitle | None = Field(
+        None, description="AE title to call it with; none: delivery.calling_ae_title."
+    )
+    commitment: bool = Field(
+        False, description="Ask it for storage commitment: sent becomes COMMITTED."
+    )
+    read_back: bool = Field(
+        False,
+        description="Ask it by C-FIND (Study Root) for what was sent, if it has no commitment.",
+    )
+    tls_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities that may have signed its certificate; set: TLS.",
+    )
+    tls_certificate_file: Path | None = Field(
+        None, description="Our client certificate for it, PEM with its chain."
+    )
+    tls_key_file: Path | None = Field(None, description="The certificate's key, PEM.")
+    tls_host_name: str | None = Field(
+        None, min_length=1, description="Name its certificate must bear; none: its host."
+    )
+    tls_pinned_sha256: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{64}$",
+        description="SHA-256 of the one certificate (DER) it may show, instead of a host name.",
+    )
+
+    @model_validator(mode="after")
+    def _check_options(self) -> "Destination":
+        if self.commitment and self.read_back:
+            raise ValueError(
+                f"destination {self.name}: read_back is for destinations without commitment, "
+                "set one of them"
+            )
+        if (self.tls_certificate_file is None) != (self.tls_key_file is None):
+            raise ValueError(
+                f"destination {self.name}: tls_certificate_file and tls_key_file belong together"
+            )
+        extra = (self.tls_certificate_file, self.tls_host_name)
+        if self.tls_ca_file is None and self.tls_pinned_sha256 is None and any(extra):
+            raise ValueError(
+                f"destination {self.name}: TLS needs tls_ca_file (or tls_pinned_sha256)"
+            )
+        return self
+
+
+class PeerSettings(_Section):
+    """A remote AE that may call us. What does not match a peer is rejected and logged."""
+
+    name: str = Field(min_length=1, max_length=64, description="Short unique name for logs.")
+    ae_title: AETitle = Field(description="AE title that it calls with.")
+    networks: tuple[IPvAnyNetwork, ...] = Field(
+        min_length=1,
+        description='Addresses or networks that it calls from, e.g. "10.1.2.3", "10.1.0.0/16".',
+    )
+    roles: tuple[Role, ...] = Field(
+        min_length=1,
+        description="What it may do: store (send us instances and ask for their commitment), "
+        "query (ask us), receive (be sent to, at its host and port).",
+    )
+    called_ae_titles: tuple[AETitle, ...] = Field(
+        (), description="AE titles that it may call; none: listener.ae_title."
+    )
+    certificate_names: tuple[str, ...] = Field(
+        (),
+        description="Common or alternative names, one of which its TLS certificate must hold; "
+        "set: not admitted without TLS. None: on the TLS port, its AE title.",
+    )
+    host: str = Field("", description="Host name or address, where it is sent to.")
+    port: Port | None = Field(None, description="TCP port, where it is sent to.")
+
+    @model_validator(mode="after")
+    def _receiver_has_address(self) -> "PeerSettings":
+        if Role.RECEIVE in self.roles and not (self.host and self.port):
+            raise ValueError("role receive needs host and port")
+        return self
 
 
 class Settings(BaseSettings):
@@ -154,6 +321,17 @@ class Settings(BaseSettings):
     destinations: tuple[Destination, ...] = Field(
         (), description="Where results go; in the file one [[destinations]] table each."
     )
+
+    peers: tuple[PeerSettings, ...] = Field(
+        (), description="Who may call the listener; in the file one [[peers]] table each."
+    )
+
+    @model_validator(mode="after")
+    def _check_peer_names(self) -> "Settings":
+        names = [peer.name for peer in self.peers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"peers must have unique names, got {', '.join(names)}")
+        return self
 
     @model_validator(mode="after")
     def _check_destination_names(self) -> "Settings":
@@ -272,6 +450,7 @@ def _known_names() -> list[str]:
         *Settings.model_fields,
         *names,
         *(f"destinations.{n}" for n in Destination.model_fields),
+        *(f"peers.{n}" for n in PeerSettings.model_fields),
     ]
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -21,12 +21,24 @@ _STABLE_AFTER_S = 60.0
 _STOP_GRACE_S = 45.0
 
 PROCESSES: dict[str, tuple[str, ...]] = {
-    "listener": ("listen",),
     "dispatcher": ("dispatch",),
     "triage worker": ("work", "--queue", "triage"),
     "delivery worker": ("work", "--queue", "delivery"),
 }
-"""Name → sub-command. Delivery has its own, so that a slow PACS never holds up a screening."""
+"""Name → sub-command, besides the listeners. Delivery has its own, so that a slow PACS never holds
+up a screening."""
+
+
+def listener_processes(count: int) -> dict[str, tuple[str, ...]]:
+    """Name → sub-command of `count` listeners; several share their ports."""
+    if count == 1:
+        return {"listener": ("listen", "--processes", "1")}
+    return {f"listener {number}": ("listen", "--share-ports") for number in range(1, count + 1)}
+
+
+def all_processes(listeners: int) -> dict[str, tuple[str, ...]]:
+    """Name → sub-command of everything that `up` runs."""
+    return {**listener_processes(listeners), **PROCESSES}
 
 
 @dataclass(slots=True)
@@ -40,19 +52,26 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps the four processes running until told to stop.
+    """Keeps processes running until told to stop.
 
     Args:
         config: settings file that every process is given; None: the environment alone.
+        processes: name → sub-command, for example `all_processes(1)`.
         log: where their logs go; None: our own standard error.
     """
 
-    def __init__(self, config: Path | None, log: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        config: Path | None,
+        *,
+        processes: Mapping[str, tuple[str, ...]],
+        log: TextIO | None = None,
+    ) -> None:
         options = [] if config is None else ["--config", str(config)]
         base = [sys.executable, "-m", "worker.cli", *options]
         self._children = [
             _Child(name, [*base, *arguments, "--supervisor", str(os.getpid())])
-            for name, arguments in PROCESSES.items()
+            for name, arguments in processes.items()
         ]
         self._log_file = log
 

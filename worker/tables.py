@@ -11,6 +11,8 @@ from rich.table import Column, Table
 from sqlalchemy.engine import make_url
 
 from db.ledger import Ledger
+from db.records import CircuitSummary
+from db.states import CircuitState
 from models.bundle import ModelBundle
 from worker.app import queue_depth
 from worker.demo import DemoResult
@@ -79,10 +81,21 @@ def status_of(settings: Settings, ledger: Ledger) -> Json:
         "studies": {str(state): count for state, count in status.studies.items()},
         "outcomes": {str(outcome): count for outcome, count in status.analyses.items()},
         "deliveries": {str(state): count for state, count in status.deliveries.items()},
+        "sent_with_warning": status.sent_with_warning,
+        "destinations": [asdict(circuit) for circuit in _circuits(settings, status.circuits)],
         "queues": queues,
         "oldest_waiting": None if waiting is None else asdict(waiting),
         "last_activity": status.last_activity,
     }
+
+
+def _circuits(settings: Settings, known: Sequence[CircuitSummary]) -> list[CircuitSummary]:
+    """Of each destination in the settings; one that never failed is CLOSED."""
+    found = {circuit.destination: circuit for circuit in known}
+    return [
+        found.get(one.name, CircuitSummary(one.name, CircuitState.CLOSED, 0, None, ""))
+        for one in settings.destinations
+    ]
 
 
 def print_status(console: Console, status: Json) -> None:
@@ -94,6 +107,20 @@ def print_status(console: Console, status: Json) -> None:
         table = Table(*status[subject], title=subject, title_justify="left")
         table.add_row(*(str(count) for count in status[subject].values()))
         console.print(table)
+    if status["sent_with_warning"]:
+        console.print(
+            f"{status['sent_with_warning']} sent with a warning: `fracture-screen deliveries list "
+            "--warnings`"
+        )
+    for circuit in status["destinations"]:
+        if circuit["failures"]:
+            console.print(
+                f"destination {circuit['destination']} does not answer "
+                f"({circuit['failures']} in a row, circuit {circuit['state']}): "
+                f"{circuit['last_error']}",
+                markup=False,
+                soft_wrap=True,
+            )
     waiting = status["oldest_waiting"]
     if waiting:
         console.print(
@@ -111,7 +138,7 @@ def settings_in_force(settings: Settings) -> list[tuple[str, Any, str]]:
         value: Any = settings
         for part in name.split("."):
             value = getattr(value, part)
-        if name == "destinations":
+        if name in ("destinations", "peers"):
             value = [one.model_dump() for one in value]
         elif name.endswith("_url") and value:
             value = make_url(value).render_as_string(hide_password=True)

@@ -10,9 +10,11 @@ from celery import Celery
 from db.ledger import Ledger
 from db.records import ClaimedStudy, Conclusion
 from db.states import StudyState
+from dicom_node.errors import ReadingFailed
 from models.prediction import ModelIdentity
-from worker.app import DELIVER_TASK, SCREEN_TASK, publish_study
+from worker.app import CONFIRM_TASK, DELIVER_TASK, SCREEN_TASK, publish_study
 from worker.composition import utc_now
+from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
 from worker.results import Source
 from worker.screening import Screener, Screening
@@ -51,12 +53,16 @@ def register_screening(
             _give_back(app, settings, ledger, claim, broken)
 
 
-def register_delivery(app: Celery, deliverer: Deliverer) -> None:
-    """Add the task that sends a study's due results to one destination."""
+def register_delivery(app: Celery, deliverer: Deliverer, confirmer: Confirmer) -> None:
+    """Add the tasks that send a study's due results to one destination and ask for them there."""
 
     @app.task(name=DELIVER_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def deliver_results(study_id: int, destination: str) -> None:
         deliverer.deliver(study_id, destination, owner_name())
+
+    @app.task(name=CONFIRM_TASK)  # type: ignore[untyped-decorator]  # celery ships no types
+    def confirm_results(study_id: int, destination: str) -> None:
+        confirmer.confirm(study_id, destination)
 
 
 def _screen(
@@ -105,8 +111,9 @@ def _conclusion(settings: Settings, model: ModelIdentity, screening: Screening) 
 def _give_back(
     app: Celery, settings: Settings, ledger: Ledger, claim: ClaimedStudy, error: Exception
 ) -> None:
-    """Record an attempt that broke; only the error's kind, its text may hold patient data."""
-    reason = f"screening broke with {type(error).__name__}"
+    """Record an attempt that broke: most often its kind alone, for texts may hold patient data."""
+    reason = str(error) if isinstance(error, ReadingFailed) else ""
+    reason = reason or f"screening broke with {type(error).__name__}"
     state = ledger.fail_attempt(claim, reason, settings.study.maximum_attempts)
     _log.error(
         "study_failed" if state is StudyState.FAILED else "study_attempt_failed",

@@ -1,209 +1,279 @@
-"""Delivery from a real ledger to real destinations: what is recorded of each answer."""
+"""Deliveries to real peers that refuse, stall, break off, come back: what the ledger then says."""
 
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydicom import uid
-from pynetdicom import AE, evt
 from sqlalchemy import Engine
-from structlog.testing import capture_logs
 
-from db.records import DeliverySummary
-from db.states import DeliveryState
-from tests.servers.pacs import FolderPacs
+from db.errors import LedgerUnavailable
+from db.states import CircuitState, DeliveryState
+from dicom_node.instance import RemoteAE
+from tests.integration.outbox import Outbox
+from tests.servers.dcmtk import needs_dcmtk, storescp
 from tests.servers.ports import free_port
-from tests.unit.db.ledger_factories import Bench, make_conclusion, make_result, study_uid
-from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
-from worker.delivery import Deliverer, backoff
-from worker.settings import DeliverySettings, Destination, Settings, load_settings
+from tests.servers.scripted_pacs import ScriptedPacs
 
-DELIVERY = DeliverySettings(maximum_tries=3, first_backoff_s=30, maximum_backoff_s=600, timeout_s=5)
-PACS, OWNER = "PACS", "worker-1"
+pytest_plugins = ("tests.servers.postgresql", "tests.servers.databases")
+
+PENDING, SENT, FAILED = DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.FAILED
 
 
 @pytest.fixture
-def bench(ledger_engine: Engine) -> Bench:
-    return Bench(ledger_engine)
+def make_outbox(ledger_engine: Engine, tmp_path: Path) -> Callable[..., Outbox]:
+    def make(remote: RemoteAE, **options: object) -> Outbox:
+        return Outbox(ledger_engine, tmp_path, remote, **options)
+
+    return make
 
 
-@pytest.fixture
-def study_id(bench: Bench, tmp_path: Path) -> int:
-    """A study with two result objects on disk for the destination PACS."""
-    results = []
-    for number in (1, 2):
-        path = tmp_path / "data" / make_result(number).path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        dataset = radiograph_dataset(number)
-        dataset.SOPInstanceUID = make_result(number).sop_instance_uid
-        write_instance(dataset, path)
-        results.append(make_result(number))
-    claim = bench.conclude(make_conclusion(results=tuple(results), destinations=(PACS,)))
-    return claim.study_id
+def gone() -> RemoteAE:
+    return RemoteAE("GONE", "127.0.0.1", free_port())
 
 
-def deliverer(bench: Bench, folder: Path, port: int, name: str = PACS) -> Deliverer:
-    destination = Destination(name=name, ae_title=FolderPacs.ae_title, host="127.0.0.1", port=port)
-    return Deliverer(_settings(folder, destination), bench.ledger, bench.clock)
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (0x0000, SENT),
+        (0xB000, SENT),
+        (0xB006, SENT),
+        (0xB007, SENT),
+        (0x0111, SENT),
+        (0xA700, PENDING),
+        (0xA701, PENDING),
+        (0x0110, PENDING),
+        (0x0213, PENDING),
+        (0xFE00, PENDING),
+        (0xA900, FAILED),
+        (0xC000, FAILED),
+        (0x0122, FAILED),
+        (0x0124, FAILED),
+    ],
+)
+def test_each_status_leads_to_its_state(
+    make_outbox: Callable[..., Outbox], status: int, state: DeliveryState
+) -> None:
+    with ScriptedPacs(status=lambda uid: status) as pacs:
+        rows = make_outbox(pacs.remote).deliver()
+
+    assert [row.state for row in rows] == [state] * 2
+    assert {row.last_status for row in rows} == {status}
+    assert all(f"0x{status:04X}" in row.last_error for row in rows) == (status != 0)
 
 
-def _settings(folder: Path, destination: Destination) -> Settings:
-    return load_settings(
-        data_folder=folder / "data", delivery=DELIVERY, destinations=(destination,)
-    )
+def test_one_refused_object_keeps_no_other_back(make_outbox: Callable[..., Outbox]) -> None:
+    pacs = ScriptedPacs()
+    outbox = make_outbox(pacs.remote)
+    pacs.status = lambda uid: 0xC000 if uid == outbox.uids[0] else 0x0000
+    with pacs:
+        assert [row.state for row in outbox.deliver()] == [FAILED, SENT]
 
 
-def deliveries(bench: Bench) -> list[DeliverySummary]:
-    summary = bench.ledger.study_summary(study_uid(1))
-    assert summary is not None
-    return [delivery for result in summary.results for delivery in result.deliveries]
+def test_all_objects_of_a_study_go_on_one_association(make_outbox: Callable[..., Outbox]) -> None:
+    with ScriptedPacs() as pacs:
+        made: list[object] = []
+        pacs.before_answer = lambda reception: made.append(threading.current_thread())
+        make_outbox(pacs.remote).deliver()
+    assert len(made) == 2
+    assert len({id(thread) for thread in made}) == 1
+
+
+def test_tries_double_their_pause_and_end_as_dead_letters(
+    make_outbox: Callable[..., Outbox],
+) -> None:
+    outbox = make_outbox(gone(), delivery={"failures_to_open": 100})
+    pauses = []
+    for _ in range(10):
+        rows = outbox.deliver()
+        if rows[0].state is PENDING and rows[0].next_attempt_at:
+            pauses.append((rows[0].next_attempt_at - outbox.bench.clock()).total_seconds())
+            outbox.forward(pauses[-1])
+
+    assert pauses == [30, 60, 120, 240, 480, 600, 600, 600, 600]
+    assert outbox.states() == [FAILED] * 2
+    assert "check that it runs" in outbox.rows()[0].last_error
+    assert outbox.rows()[0].attempts == 10
+
+
+def test_a_worker_that_dies_every_time_ends_as_a_dead_letter_with_the_reason(
+    make_outbox: Callable[..., Outbox],
+) -> None:
+    outbox = make_outbox(gone(), delivery={"maximum_tries": 3})
+    for number in range(3):
+        lease = timedelta(seconds=60)
+        assert outbox.ledger.claim_deliveries(outbox.study_id, "pacs", f"dead:{number}", lease)
+        outbox.forward(60)
+
+    rows = outbox.deliver()
+
+    assert [row.state for row in rows] == [FAILED] * 2
+    assert rows[0].last_error == "gave up after 3 tries: the worker died or ran out of time"
+
+
+def test_a_destination_that_left_the_settings_is_told_by_name(
+    make_outbox: Callable[..., Outbox],
+) -> None:
+    outbox = make_outbox(gone(), destination={"name": "renamed"})
+    assert [row.state for row in outbox.deliver()] == [FAILED] * 2
+    assert "no longer in the settings" in outbox.rows()[0].last_error
+
+
+def test_a_dead_destination_opens_its_circuit_and_a_probe_closes_it_again(
+    make_outbox: Callable[..., Outbox],
+) -> None:
+    pacs = ScriptedPacs()
+    outbox = make_outbox(pacs.remote)
+    for _ in range(3):
+        outbox.deliver()
+        outbox.forward(600)
+        state = outbox.ledger.status().circuits[0].state
+    assert state is CircuitState.HALF_OPEN
+    assert outbox.rows()[0].attempts == 3
+
+    with pacs:
+        assert [row.state for row in outbox.deliver()] == [SENT] * 2
+    assert outbox.ledger.status().circuits == []
+
+
+def test_an_answer_that_refuses_does_not_open_the_circuit(
+    make_outbox: Callable[..., Outbox],
+) -> None:
+    with ScriptedPacs(status=lambda uid: 0xA700) as pacs:
+        outbox = make_outbox(pacs.remote, delivery={"failures_to_open": 1})
+        outbox.deliver()
+    assert outbox.ledger.status().circuits == []
+
+
+def test_a_rejected_calling_title_is_permanent_and_says_what_to_enter(
+    make_outbox: Callable[..., Outbox],
+) -> None:
+    with ScriptedPacs(require_calling=["SOMEBODY"]) as pacs:
+        rows = make_outbox(pacs.remote).deliver()
+    assert [row.state for row in rows] == [FAILED] * 2
+    assert "'FRACTURESCREEN'" in rows[0].last_error
+
+
+def test_each_destination_is_called_with_its_own_title(make_outbox: Callable[..., Outbox]) -> None:
+    with ScriptedPacs(require_calling=["AIRESULTS"]) as pacs:
+        outbox = make_outbox(pacs.remote, destination={"calling_ae_title": "AIRESULTS"})
+        assert [row.state for row in outbox.deliver()] == [SENT] * 2
+    assert {reception.calling_ae_title for reception in pacs.receptions} == {"AIRESULTS"}
+
+
+@needs_dcmtk
+@pytest.mark.parametrize("option", ["--refuse", "--abort-after", "--abort-during"])
+def test_a_storescp_that_breaks_off_is_tried_again(
+    make_outbox: Callable[..., Outbox], tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "received").mkdir()
+    with storescp(tmp_path / "received", option) as remote:
+        rows = make_outbox(remote).deliver()
+    assert [row.state for row in rows] in ([PENDING] * 2, [FAILED] * 2)
+    # DCMTK's --refuse is rejected-permanent (no reason given); an abort may pass.
+    assert ([row.state for row in rows] == [FAILED] * 2) == (option == "--refuse")
 
 
 @contextmanager
-def answering(*statuses: int) -> Iterator[tuple[int, list[str]]]:
-    """A destination that gives these answers in turn; yields its port and what it was sent."""
-    received: list[str] = []
-    answers = iter(statuses)
+def silent_peer(talk: Callable[[socket.socket], None]) -> Iterator[RemoteAE]:
+    """Accepts TCP connections, talks once, then holds them without a word."""
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
 
-    def answer(event: evt.Event) -> int:
-        received.append(str(event.request.AffectedSOPInstanceUID))
-        return next(answers)
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                held.append(connection)
+                talk(connection)
 
-    ae = AE(FolderPacs.ae_title)
-    ae.add_supported_context(uid.ComputedRadiographyImageStorage, uid.ExplicitVRLittleEndian)
-    server = ae.start_server(
-        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, answer)]
-    )
-    try:
-        yield server.server_address[1], received
-    finally:
-        server.shutdown()
+        threading.Thread(target=serve, daemon=True).start()
+        yield RemoteAE("SILENT", "127.0.0.1", server.getsockname()[1])
+        server.shutdown(socket.SHUT_RDWR)
+    for connection in held:
+        connection.close()
 
 
-def test_results_that_arrive_are_recorded_as_sent(
-    bench: Bench, study_id: int, tmp_path: Path
+@pytest.mark.parametrize(
+    "words",
+    [b"", b"\x02", b"\x02\x00\x00\x00\x00\xb8\x00\x01"],
+    ids=["says nothing", "stalls in a PDU's head", "stalls in the middle of a PDU"],
+)
+def test_a_peer_that_stalls_holds_the_worker_no_longer_than_the_timeout(
+    make_outbox: Callable[..., Outbox], words: bytes
 ) -> None:
-    with FolderPacs(tmp_path / "pacs") as pacs:
-        deliverer(bench, tmp_path, pacs.port).deliver(study_id, PACS, OWNER)
-    assert sorted(pacs.received) == ["2.25.1.1", "2.25.1.2"]
-    assert [(one.state, one.last_status, one.attempts) for one in deliveries(bench)] == [
-        (DeliveryState.SENT, 0x0000, 1)
-    ] * 2
-    assert all(one.sent_at == bench.clock() for one in deliveries(bench))
+    def talk(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(words)
+
+    with silent_peer(talk) as remote:
+        outbox = make_outbox(remote)
+        began = time.monotonic()
+        rows = outbox.deliver()
+        lasted = time.monotonic() - began
+
+    assert [row.state for row in rows] == [PENDING] * 2
+    assert lasted < 10, f"{lasted:.1f} s with timeout_s = 1"
+    assert outbox.ledger.status().circuits[0].failures == 1
 
 
-def test_a_repeated_call_sends_nothing(bench: Bench, study_id: int, tmp_path: Path) -> None:
-    with FolderPacs(tmp_path / "pacs") as pacs:
-        for _ in range(3):
-            deliverer(bench, tmp_path, pacs.port).deliver(study_id, PACS, OWNER)
-            bench.clock.forward(timedelta(days=1))
-    assert len(pacs.received) == 2
-
-
-def test_a_group_that_another_worker_holds_is_left_alone(
-    bench: Bench, study_id: int, tmp_path: Path
+def test_a_peer_that_stalls_in_the_middle_of_its_answer_costs_one_timeout(
+    make_outbox: Callable[..., Outbox],
 ) -> None:
-    assert bench.ledger.claim_deliveries(study_id, PACS, "other", timedelta(minutes=5))
-    with FolderPacs(tmp_path / "pacs") as pacs:
-        deliverer(bench, tmp_path, pacs.port).deliver(study_id, PACS, OWNER)
-    assert pacs.received == []
+    pacs = ScriptedPacs(before_answer=lambda reception: time.sleep(4))
+    with pacs:
+        outbox = make_outbox(pacs.remote)
+        began = time.monotonic()
+        rows = outbox.deliver()
+        lasted = time.monotonic() - began
+
+    assert [row.state for row in rows] == [PENDING] * 2
+    assert lasted < 10
 
 
-def test_a_warning_counts_as_sent_and_keeps_its_words(
-    bench: Bench, study_id: int, tmp_path: Path
+def test_each_answer_is_recorded_before_the_next_object_goes_out(
+    make_outbox: Callable[..., Outbox],
 ) -> None:
-    with answering(0xB000, 0x0000) as (port, _), capture_logs() as logs:
-        deliverer(bench, tmp_path, port).deliver(study_id, PACS, OWNER)
-    warned, plain = deliveries(bench)
-    assert (warned.state, warned.last_status) == (DeliveryState.SENT, 0xB000)
-    assert "0xB000 Warning" in warned.last_error
-    assert (plain.state, plain.last_error) == (DeliveryState.SENT, "")
-    levels = {entry["event"]: entry["log_level"] for entry in logs}
-    assert levels == {"result_sent_with_warning": "warning", "result_sent": "info"}
+    seen: list[list[DeliveryState]] = []
+    pacs = ScriptedPacs()
+    outbox = make_outbox(pacs.remote)
+    pacs.before_answer = lambda reception: seen.append(outbox.states())
+    with pacs:
+        outbox.deliver()
+    assert seen == [[PENDING, PENDING], [SENT, PENDING]]
 
 
-def test_one_refused_object_waits_alone(bench: Bench, study_id: int, tmp_path: Path) -> None:
-    with answering(0x0000, 0xA700, 0x0000) as (port, received):
-        sender = deliverer(bench, tmp_path, port)
-        sender.deliver(study_id, PACS, OWNER)
-        sent, refused = deliveries(bench)
-        assert (sent.state, refused.state) == (DeliveryState.SENT, DeliveryState.PENDING)
-        assert (refused.last_status, refused.sent_at) == (0xA700, None)
-        assert "0xA700" in refused.last_error
-        assert refused.next_attempt_at == bench.clock() + timedelta(seconds=30)
-
-        bench.clock.forward(timedelta(seconds=30))
-        sender.deliver(study_id, PACS, OWNER)
-    assert [one.state for one in deliveries(bench)] == [DeliveryState.SENT] * 2
-    assert received == ["2.25.1.1", "2.25.1.2", "2.25.1.2"]
-
-
-def test_a_destination_that_is_away_is_tried_with_growing_pauses_and_then_given_up(
-    bench: Bench, study_id: int, tmp_path: Path
+def test_an_answer_waits_for_a_ledger_that_is_away_and_nothing_is_sent_twice(
+    make_outbox: Callable[..., Outbox], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sender = deliverer(bench, tmp_path, free_port())
-    with capture_logs() as logs:
-        for attempt in (1, 2):
-            sender.deliver(study_id, PACS, OWNER)
-            (state, due), *_ = {(one.state, one.next_attempt_at) for one in deliveries(bench)}
-            assert state is DeliveryState.PENDING
-            assert due == bench.clock() + backoff(attempt, DELIVERY)
-            assert not bench.ledger.due_deliveries(10)
-            bench.clock.forward(backoff(attempt, DELIVERY))
-            assert bench.ledger.due_deliveries(10)
-        sender.deliver(study_id, PACS, OWNER)
+    with ScriptedPacs() as pacs:
+        outbox = make_outbox(pacs.remote)
+        record, failures = outbox.ledger.record_delivery, iter(range(3))
 
-    for one in deliveries(bench):
-        assert (one.state, one.attempts, one.last_status) == (DeliveryState.FAILED, 3, None)
-        assert "check that it runs" in one.last_error
-    assert [entry["log_level"] for entry in logs] == ["warning"] * 4 + ["critical"] * 2
+        def away(*arguments: object, **options: object) -> None:
+            if next(failures, None) is not None:
+                raise LedgerUnavailable("restarting")
+            record(*arguments, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(outbox.ledger, "record_delivery", away)
+        outbox.deliver()
+    assert outbox.states() == [SENT] * 2
+    assert pacs.received == outbox.uids
 
 
-def test_what_was_given_up_can_be_replayed_once_the_destination_is_back(
-    bench: Bench, study_id: int, tmp_path: Path
-) -> None:
-    with answering(*[0x0122] * 6) as (port, _):
-        for _ in range(DELIVERY.maximum_tries):
-            deliverer(bench, tmp_path, port).deliver(study_id, PACS, OWNER)
-            bench.clock.forward(timedelta(hours=1))
-    assert {one.state for one in deliveries(bench)} == {DeliveryState.FAILED}
-
-    assert bench.ledger.replay_failed_deliveries(PACS) == 2
-    with FolderPacs(tmp_path / "pacs") as pacs:
-        deliverer(bench, tmp_path, pacs.port).deliver(study_id, PACS, OWNER)
-    assert len(pacs.received) == 2
-    assert {one.state for one in deliveries(bench)} == {DeliveryState.SENT}
-
-
-def test_a_destination_that_left_the_settings_is_given_up_by_name(
-    bench: Bench, study_id: int, tmp_path: Path
-) -> None:
-    deliverer(bench, tmp_path, free_port(), name="OTHER").deliver(study_id, PACS, OWNER)
-    for one in deliveries(bench):
-        assert one.state is DeliveryState.FAILED
-        assert one.last_error == "destination PACS is no longer in the settings"
-
-
-def test_a_result_file_that_is_gone_fails_alone(
-    bench: Bench, study_id: int, tmp_path: Path
-) -> None:
-    (tmp_path / "data" / make_result(1).path).unlink()
-    with FolderPacs(tmp_path / "pacs") as pacs:
-        deliverer(bench, tmp_path, pacs.port).deliver(study_id, PACS, OWNER)
-    gone, sent = deliveries(bench)
-    assert (gone.state, sent.state) == (DeliveryState.PENDING, DeliveryState.SENT)
-    assert "cannot read" in gone.last_error
-
-
-def test_the_log_names_the_object_and_holds_no_patient(
-    bench: Bench, study_id: int, tmp_path: Path
-) -> None:
-    with FolderPacs(tmp_path / "pacs") as pacs, capture_logs() as logs:
-        pacs.refusing = True
-        deliverer(bench, tmp_path, pacs.port).deliver(study_id, PACS, OWNER)
-    postponed = [entry for entry in logs if entry["event"] == "delivery_postponed"]
-    assert {entry["sop_instance_uid"] for entry in postponed} == {"2.25.1.1", "2.25.1.2"}
-    assert {entry["status"] for entry in postponed} == {"0xA700"}
-    assert "Phantom" not in str(logs)
+def test_no_object_is_begun_once_the_lease_runs_out(make_outbox: Callable[..., Outbox]) -> None:
+    pacs = ScriptedPacs(before_answer=lambda reception: time.sleep(0.6))
+    with pacs:
+        # 4 s of lease less two timeouts of 1 s leave 2 s; the first object takes them.
+        outbox = make_outbox(pacs.remote, delivery={"lease_s": 4})
+        pacs.before_answer = lambda reception: time.sleep(0.9)
+        outbox.deliverer._settings = outbox.deliverer._settings.model_copy(update={"lease_s": 2.5})
+        rows = outbox.deliver()
+    assert [row.state for row in rows] == [SENT, PENDING]
+    assert rows[1].last_error == "not begun: out of time"

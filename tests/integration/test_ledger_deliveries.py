@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from db.records import ClaimedDelivery, DeliverySummary, DueDelivery
+from db.records import ClaimedDelivery, DeliveryFilter, DeliverySummary, DueDelivery
 from db.states import DeliveryState
 from tests.unit.db.ledger_factories import Bench, make_conclusion, make_result, study_uid
 
@@ -144,10 +144,10 @@ def test_dead_letters_are_replayed_per_destination(bench: Bench, study_id: int) 
     for destination in ("PACS", "RESEARCH"):
         for delivery in claim(bench, study_id, destination):
             record_dead(bench, delivery)
-    assert bench.ledger.replay_failed_deliveries("PACS") == 2
+    assert bench.ledger.replay_deliveries(DeliveryFilter("PACS")) == 2
     assert bench.ledger.due_deliveries(limit=10) == [DueDelivery(study_id, "PACS")]
     assert [delivery.attempts for delivery in claim(bench, study_id)] == [1, 1]
-    assert bench.ledger.replay_failed_deliveries() == 2
+    assert bench.ledger.replay_deliveries(DeliveryFilter()) == 2
 
 
 def test_a_worker_that_lost_its_lease_records_nothing(bench: Bench, study_id: int) -> None:

@@ -24,6 +24,8 @@ def test_an_empty_ledger_counts_nothing_in_every_state(bench: Bench) -> None:
         studies=dict.fromkeys(StudyState, 0),
         analyses=dict.fromkeys(Outcome, 0),
         deliveries=dict.fromkeys(DeliveryState, 0),
+        sent_with_warning=0,
+        circuits=[],
         oldest_waiting=None,
         last_activity=None,
     )

@@ -14,6 +14,7 @@ from pynetdicom import AE
 
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import ReceivedInstance, RemoteAE
+from dicom_node.listener_guard import ListenerLimits
 from dicom_node.spool import Spool
 from dicom_node.storage_scp import Receipt, StorageScp
 from dicom_node.storage_scu import echo, send_instances
@@ -33,7 +34,7 @@ def scp(tmp_path: Path) -> Iterator[StorageScp]:
         spool=Spool(tmp_path / "spool"),
         sink=_accept,
         maximum_associations=2,
-        maximum_instance_bytes=1024 * 1024,
+        limits=ListenerLimits(instance_bytes=1024 * 1024),
     )
     with listener:
         yield listener

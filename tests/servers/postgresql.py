@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -28,8 +29,9 @@ _SETTINGS = {
 class PrivatePostgresql:
     """A running server; its databases are named, made and dropped here."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pg_ctl: Path, data: Path) -> None:
         self.port = port
+        self._pg_ctl, self._data = pg_ctl, data
         self._numbers = count(1)
 
     def url(self, database: str) -> str:
@@ -50,8 +52,17 @@ class PrivatePostgresql:
         finally:
             self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def restart(self, pause_s: float = 0) -> None:
+        """Stop the server as an administrator does, wait, start it again.
+
+        Not as a power cut would: with the settings above, that may lose what was committed.
+        """
+        _call([self._pg_ctl, "-D", self._data, "-m", "fast", "-w", "stop"])
+        time.sleep(pause_s)
+        _call([self._pg_ctl, "-D", self._data, "-l", self._data.parent / "log", "-w", "start"])
+
     def end_all_connections(self) -> None:
-        """What a restart of the server does to its clients."""
+        """Cut off every client, with the server running on."""
         self._run(
             sql.SQL(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -84,7 +95,7 @@ def private_postgresql() -> Iterator[PrivatePostgresql]:
             settings.write(f"port = {port}\n")
         _call([programs / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "start"])
         try:
-            yield PrivatePostgresql(port)
+            yield PrivatePostgresql(port, programs / "pg_ctl", data)
         finally:
             _call([programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"])
     finally:

@@ -13,22 +13,53 @@ import redis
 from tests.servers.ports import free_port
 
 
+class PrivateRedis:
+    """A server on a port of its own that can be flushed and restarted; it keeps nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Return once it answers."""
+        command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1"]
+        command += ["--dir", str(self._folder), "--save", "", "--appendonly", "no"]
+        command += ["--maxmemory-policy", "noeviction"]
+        self._server = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        _wait_until_it_answers(self._port)
+
+    def stop(self) -> None:
+        """End it; all that it held is lost."""
+        self._server.terminate()
+        self._server.wait(10)
+
+    def flush(self) -> None:
+        """Lose every message, queue and binding, while it runs."""
+        with redis.Redis(port=self._port) as client:
+            client.flushall()
+
+
+@contextmanager
+def restartable_redis(folder: Path) -> Iterator[PrivateRedis]:
+    """A running server, stopped afterwards."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("needs redis-server (Debian: apt install redis-server)")
+    server = PrivateRedis(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 @contextmanager
 def private_redis(folder: Path) -> Iterator[str]:
     """Start a server, yield its URL, stop it."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("needs redis-server (Debian: apt install redis-server)")
-    port = free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    command += ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_until_it_answers(port)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait(10)
+    with restartable_redis(folder) as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -270,3 +270,14 @@ def test_a_report_needs_a_pdf() -> None:
         build_encapsulated_pdf(
             radiograph_dataset(), b"x", sources=[], title="", identity=result_identity(), now=NOW
         )
+
+
+def test_a_frozen_object_is_never_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    write_result(_capture(radiograph_dataset(1)), path, frozen=True)
+    before = path.read_bytes()
+
+    write_result(_capture(radiograph_dataset(2)), path, frozen=True)
+
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

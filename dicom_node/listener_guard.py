@@ -1,0 +1,165 @@
+"""The listener's doorkeeper: who gets an association, and how much a message may cost us.
+
+Its handlers run in pynetdicom's threads, one association each; it answers with A-ASSOCIATE-RJ and
+A-ABORT (PS3.8 9.3.4 and 9.3.8) and knows nothing of what is stored.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+from weakref import WeakKeyDictionary, WeakSet
+
+import structlog
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+
+from dicom_node.access import (
+    AccessList,
+    Admission,
+    Caller,
+    Reason,
+    Refusal,
+    Role,
+    toml_to_admit,
+)
+from dicom_node.listener_transport import ListenerAE, caller_certificate, let_linger
+
+MIB = 1024 * 1024
+
+_PERMANENT, _BY_USER = 0x01, 0x01
+_TRANSIENT, _BY_PRESENTATION_LAYER = 0x02, 0x03
+_TEMPORARY_CONGESTION, _LOCAL_LIMIT_EXCEEDED = 0x01, 0x02
+
+_COMMAND_SET_CAP = 64 * 1024
+_UNANSWERED_CAP = 2
+_ALWAYS_BUFFERED = 16 * MIB
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerLimits:
+    """What one peer, one instance and one message may take.
+
+    A data set larger than `instance_bytes` ends its association. So does one of more than 16 MiB
+    while all that is being received takes more than `buffered_bytes`, and a message that takes
+    longer than `message_s` seconds from its first fragment to its last.
+    """
+
+    associations_per_peer: int = 16
+    instance_bytes: int = 2 * 1024 * MIB
+    buffered_bytes: int = 2 * 1024 * MIB
+    message_s: float = 600.0
+
+
+DEFAULT_LIMITS = ListenerLimits()
+
+
+class ListenerGuard:
+    """Admits callers and watches their messages. `has_room` tells whether we can store at all."""
+
+    def __init__(
+        self, access: AccessList, has_room: Callable[[], bool], limits: ListenerLimits
+    ) -> None:
+        self._access = access
+        self._has_room = has_room
+        self._limits = limits
+        self._admitted: WeakKeyDictionary[Association, Admission] = WeakKeyDictionary()
+        self._message_began: WeakKeyDictionary[Association, float] = WeakKeyDictionary()
+        self._aborted: WeakSet[Association] = WeakSet()
+
+    def may(self, association: Association, role: Role) -> bool:
+        """Whether the association was admitted in this role."""
+        admission = self._admitted.get(association)
+        return admission is not None and role in admission.roles
+
+    def on_requested(self, event: Event) -> None:
+        """EVT_REQUESTED: reject who isn't allowed, too many of one peer, and all on a full disk."""
+        caller = _caller(event.assoc)
+        verdict = self._access.judge(caller)
+        if isinstance(verdict, Refusal):
+            _log_refusal(caller, verdict)
+            _reject(event.assoc, _PERMANENT, _BY_USER, verdict.reason.value)
+        elif not self._has_room():
+            _log.critical("association_rejected_disk_full", peer=caller.address)
+            _reject(event.assoc, _TRANSIENT, _BY_PRESENTATION_LAYER, _TEMPORARY_CONGESTION)
+        elif not _ae(event.assoc).admit(event.assoc, self._limits.associations_per_peer):
+            _log.warning("association_rejected_peer_limit", peer=caller.address)
+            _reject(event.assoc, _TRANSIENT, _BY_PRESENTATION_LAYER, _LOCAL_LIMIT_EXCEEDED)
+        else:
+            self._admitted[event.assoc] = verdict
+
+    def on_pdu(self, event: Event) -> None:
+        """EVT_PDU_RECV: abort what would cost more memory or time than it may."""
+        if not isinstance(event.pdu, P_DATA_TF) or event.assoc in self._aborted:
+            return
+        excess = self._excess(event.assoc)
+        if excess is not None:
+            self._aborted.add(event.assoc)
+            _log.error("association_aborted", reason=excess, peer=event.assoc.requestor.address)
+            let_linger(event.assoc)
+            event.assoc.abort(block=False)
+
+    def _excess(self, association: Association) -> str | None:
+        message = association.dimse.message
+        now = time.monotonic()
+        if message is None:
+            self._message_began[association] = now
+            if association.dimse.msg_queue.qsize() >= _UNANSWERED_CAP:
+                return "requests sent without waiting for the answers"
+            return None
+        if now - self._message_began.get(association, now) > self._limits.message_s:
+            return f"a message that takes longer than {self._limits.message_s:g} s"
+        if message.encoded_command_set.tell() > _COMMAND_SET_CAP:
+            return f"a command set of more than {_COMMAND_SET_CAP} bytes"
+        size = _data_set_size(association)
+        if size > self._limits.instance_bytes:
+            return f"an instance of more than {self._limits.instance_bytes} bytes"
+        if size > _ALWAYS_BUFFERED and self._buffered(association) > self._limits.buffered_bytes:
+            return f"more than {self._limits.buffered_bytes} bytes being received at once"
+        return None
+
+    def _buffered(self, association: Association) -> int:
+        return sum(_data_set_size(each) for each in association.ae.active_associations)
+
+
+def _ae(association: Association) -> ListenerAE:
+    return cast(ListenerAE, association.ae)
+
+
+def _caller(association: Association) -> Caller:
+    request = cast(A_ASSOCIATE, association.requestor.primitive)
+    return Caller(
+        calling_ae_title=str(request.calling_ae_title).strip(),
+        called_ae_title=str(request.called_ae_title).strip(),
+        address=association.requestor.address,
+        certificate_names=caller_certificate(association),
+    )
+
+
+def _reject(association: Association, result: int, source: int, diagnostic: int) -> None:
+    let_linger(association)
+    association.acse.send_reject(result, source, diagnostic)
+    # Waits for the rejection to go out; pynetdicom closes the socket right after its handlers.
+    association.kill()
+
+
+def _log_refusal(caller: Caller, refusal: Refusal) -> None:
+    _log.warning(
+        "association_rejected",
+        reason=refusal.detail,
+        calling_ae_title=caller.calling_ae_title,
+        called_ae_title=caller.called_ae_title,
+        address=caller.address,
+        certificate_names=caller.certificate_names,
+        to_admit=None if refusal.reason is Reason.CALLED_AE_TITLE else toml_to_admit(caller),
+    )
+
+
+def _data_set_size(association: Association) -> int:
+    message = association.dimse.message
+    data_set = None if message is None else message.data_set
+    return 0 if data_set is None else data_set.tell()

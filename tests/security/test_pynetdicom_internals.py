@@ -1,0 +1,131 @@
+"""What dicom_node/listener_transport.py and listener_guard.py lean on inside pynetdicom.
+
+If an upgrade breaks one of these, read the override beside it before changing the test.
+"""
+
+import inspect
+import socket
+import socketserver
+from collections.abc import Iterator
+
+import pytest
+from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.sop_class import Verification
+from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+
+from dicom_node.listener_transport import ListenerAE, ListenerServer
+
+
+def _source(part: object) -> str:
+    return inspect.getsource(part)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_the_version_is_one_that_was_looked_at() -> None:
+    import pynetdicom
+
+    assert pynetdicom.__version__.split(".")[:2] == ["3", "0"]
+
+
+def test_a_server_socket_announces_its_connection_by_one_event(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    # _BoundedSocket takes the replaced socket's Evt5 out of the queue.
+    association = Association(AE(), "acceptor")
+    AssociationSocket(association, client_socket=pair[0])
+    assert list(association.dul.event_queue.queue) == ["Evt5"]
+
+
+def test_each_pdu_is_read_as_six_bytes_and_the_rest_by_the_sockets_recv() -> None:
+    source = _source(DULServiceProvider._read_pdu_data)
+    assert "self.socket.recv(6)" in source
+    assert "self.socket.recv(pdu_length)" in source
+    assert source.count("except (OSError, TimeoutError)") == 2
+
+
+def test_reading_starts_only_when_the_socket_says_it_is_ready() -> None:
+    source = _source(DULServiceProvider._is_transport_event)
+    assert source.count("self.socket.ready") == 2
+    assert "self.socket.close()" in source
+    assert isinstance(inspect.getattr_static(AssociationSocket, "ready"), property)
+
+
+def test_pending_tls_bytes_count_as_ready() -> None:
+    assert "pending()" in _source(AssociationSocket.ready.fget)
+
+
+def test_the_handler_makes_the_association_in_a_method_of_its_own() -> None:
+    assert "self._create_association()" in _source(RequestHandler.handle)
+    source = _source(RequestHandler._create_association)
+    assert "AssociationSocket(assoc, client_socket=self.request)" in source
+    assert "self.remote" in source
+
+
+def test_no_handshake_happens_while_connections_are_accepted() -> None:
+    # get_request would wrap the socket in the accept thread, if it were given a context.
+    assert "if self.ssl_context:" in _source(ThreadedAssociationServer.get_request)
+    ae = ListenerAE("SCREEN")
+    ae.add_supported_context(Verification)
+    server = ListenerServer(ae, ("127.0.0.1", 0), [])
+    try:
+        assert server.ssl_context is None
+    finally:
+        server.server_close()
+
+
+def test_connections_are_served_by_threads_that_we_can_step_into() -> None:
+    assert issubclass(ThreadedAssociationServer, socketserver.ThreadingMixIn)
+    assert "process_request_thread" in _source(socketserver.ThreadingMixIn.process_request)
+    assert "finish_request" in _source(ThreadedAssociationServer.process_request_thread)
+
+
+def test_verify_request_decides_before_a_thread_is_made() -> None:
+    source = _source(socketserver.BaseServer._handle_request_noblock)
+    assert source.index("verify_request") < source.index("process_request")
+
+
+def test_shutdown_takes_the_server_out_of_its_ae() -> None:
+    assert "self.ae._servers.remove" in _source(ThreadedAssociationServer.shutdown)
+
+
+def test_an_acceptor_waits_for_a_request_and_none_ends_it() -> None:
+    # _end_unused_connection puts None into the queue that receive_pdu reads.
+    source = _source(Association.run_reactor)
+    assert "self.dul.receive_pdu(wait=True, timeout=self.acse_timeout)" in source
+    assert "if primitive is None:" in source
+    assert "self.to_user_queue.get(block=wait" in _source(DULServiceProvider.receive_pdu)
+
+
+def test_a_rejection_within_evt_requested_is_respected() -> None:
+    source = _source(Association.run_reactor)
+    assert source.index("EVT_REQUESTED") < source.index("not self.is_rejected")
+
+
+def test_the_limit_of_associations_is_asked_of_the_ae() -> None:
+    from pynetdicom.acse import ACSE
+
+    assert "self.assoc.ae.active_associations" in _source(ACSE._negotiate_as_acceptor)
+
+
+def test_pdu_events_come_before_the_message_takes_the_fragment() -> None:
+    # ListenerGuard looks at dimse.message, which lags one PDU behind.
+    assert "evt.EVT_PDU_RECV" in _source(DULServiceProvider._decode_pdu)
+    assert "self.message = None" in _source(DIMSEServiceProvider.receive_primitive)
+    assert "msg_queue" in vars(DIMSEServiceProvider(Association(AE(), "acceptor")))
+
+
+def test_a_message_holds_its_command_set_and_data_set_in_buffers() -> None:
+    message = DIMSEMessage()
+    assert message.encoded_command_set.tell() == 0
+    assert message.data_set is not None
+    assert message.data_set.tell() == 0

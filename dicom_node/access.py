@@ -91,7 +91,7 @@ class Refusal:
 class AccessList:
     """The allow-list. Without peers, callers on this machine (loopback) are admitted to all.
 
-    `allow_any` admits everyone to everything, whatever AE title they call.
+    They may then call any AE title, as may everyone with `allow_any`, which admits all to all.
     """
 
     ae_title: str
@@ -121,8 +121,6 @@ class AccessList:
             return Refusal(
                 Reason.CALLING_AE_TITLE, "no peers are set, so only this machine is admitted"
             )
-        if caller.called_ae_title != self.ae_title:
-            return Refusal(Reason.CALLED_AE_TITLE, f"our AE title is {self.ae_title}")
         return Admission(ALL_ROLES)
 
 

@@ -95,7 +95,9 @@ def listen(
         typer.Option(min=1, max=64, help="Processes on the port; default: listener.processes."),
     ] = None,
     supervisor: SupervisorPid = None,
-    share_ports: Annotated[bool, typer.Option("--share-ports", hidden=True)] = False,
+    share_ports: Annotated[
+        bool, typer.Option("--share-ports", help="One of several on the ports.", hidden=True)
+    ] = False,
 ) -> None:
     """Run the DICOM listener alone: C-ECHO, C-STORE and storage commitment.
 
@@ -335,7 +337,7 @@ def db_upgrade(context: typer.Context) -> None:
 def conformance(context: typer.Context) -> None:
     """Print the DICOM conformance statement of the settings in force (Markdown).
 
-    Example: `fracture-screen --config settings.toml conformance > conformance.md`
+    Example: `fracture-screen --config settings.toml conformance`
     """
     from worker.conformance import conformance_statement
 

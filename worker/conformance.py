@@ -241,8 +241,8 @@ def _peers(settings: Settings) -> str:
         text = "Every caller is admitted to everything (`listener.allow_any_peer`)."
     elif not settings.peers:
         text = (
-            "No peers are set: callers on this machine (loopback) are admitted, calling "
-            f"`{settings.listener.ae_title}`; all others are rejected."
+            "No peers are set: callers on this machine (loopback) are admitted, whatever AE title "
+            "they call; all others are rejected."
         )
     else:
         heads = ("peer", "AE title", "networks", "calls", "roles", "certificate")

@@ -82,7 +82,8 @@ class ListenerSettings(_Section):
     allow_any_peer: bool = Field(
         False,
         description="Admit every caller to everything, whatever AE title it calls: for a closed "
-        "test network. Otherwise [[peers]] says who is admitted; without peers, only this machine.",
+        "test network. Otherwise [[peers]] says who is admitted; without peers, only this machine, "
+        "whatever AE title it calls.",
     )
     maximum_associations: int = Field(
         32, ge=1, description="Associations open at once, per listener process."

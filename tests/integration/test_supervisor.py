@@ -17,7 +17,7 @@ from tests.servers.product import (
     command,
     wait_for,
 )
-from worker.supervisor import PROCESSES, Supervisor
+from worker.supervisor import Supervisor, all_processes
 
 
 def children(parent: int) -> dict[str, int]:
@@ -54,7 +54,7 @@ def running_up(product: Product) -> Iterator[subprocess.Popen[bytes]]:
             start_new_session=True,
         )
     try:
-        wait_for(lambda: len(children(up.pid)) == len(PROCESSES), "all have started", product.log)
+        wait_for(lambda: len(children(up.pid)) == len(SERVICES), "all have started", product.log)
         yield up
     finally:
         if up.poll() is None:
@@ -63,18 +63,19 @@ def running_up(product: Product) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_supervisor_runs_every_service() -> None:
-    assert set(PROCESSES.values()) == set(SERVICES.values())
+    assert all_processes(1) == {**SERVICES, "listener": ("listen", "--processes", "1")}
 
 
 def test_a_process_that_dies_is_started_again_and_the_others_stay(
     make_product: MakeProduct, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     light = {"listener": ("listen",), "dispatcher": ("dispatch",)}
-    monkeypatch.setattr("worker.supervisor.PROCESSES", light)
     monkeypatch.setattr("worker.supervisor._FIRST_PAUSE_S", 0.1)
     product, stop = make_product(), Event()
     with (product.folder / "log.jsonl").open("a") as log:
-        thread = Thread(target=Supervisor(product.config, log).run, args=(stop,))
+        thread = Thread(
+            target=Supervisor(product.config, processes=light, log=log).run, args=(stop,)
+        )
         thread.start()
         try:
             wait_for(product._answers, "the listener answers", product.log)
@@ -96,9 +97,8 @@ def test_a_process_that_dies_is_started_again_and_the_others_stay(
 def test_what_dies_at_once_is_started_again_after_growing_pauses(
     make_product: MakeProduct, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.supervisor.PROCESSES", {"broken": ("no-such-command",)})
     monkeypatch.setattr("worker.supervisor._FIRST_PAUSE_S", 0.05)
-    supervisor = Supervisor(make_product().config, None)
+    supervisor = Supervisor(make_product().config, processes={"broken": ("no-such-command",)})
     (child,) = supervisor._children
     pauses = []
     for _ in range(3):

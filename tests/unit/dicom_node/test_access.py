@@ -71,6 +71,12 @@ def test_without_peers_this_machine_is_admitted(address: str) -> None:
     assert verdict == Admission(ALL_ROLES)
 
 
+@pytest.mark.parametrize("called", ["SCREEN", "ANY-SCP", ""])
+def test_without_peers_this_machine_may_call_any_ae_title(called: str) -> None:
+    verdict = AccessList("SCREEN").judge(Caller("ANY", called, "127.0.0.1"))
+    assert verdict == Admission(ALL_ROLES)
+
+
 @pytest.mark.parametrize("address", ["10.1.2.3", "192.168.0.1", "fe80::1%eth0", "2001:db8::1"])
 def test_without_peers_other_machines_are_refused(address: str) -> None:
     assert isinstance(AccessList("SCREEN").judge(Caller("ANY", "SCREEN", address)), Refusal)

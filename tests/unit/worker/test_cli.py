@@ -121,9 +121,11 @@ def test_settings_show_gives_the_values_in_force_to_machines(tmp_path: Path) -> 
     values = json.loads(done.stdout)
     assert values["listener.port"] == 1104
     assert values["study.quiet_period_s"] == 5.0
-    assert values["destinations"] == [
-        {"name": "pacs", "ae_title": "PACS", "host": "h", "port": 104}
-    ]
+    (destination,) = values["destinations"]
+    given = {"name": "pacs", "ae_title": "PACS", "host": "h", "port": 104}
+    assert {key: destination[key] for key in given} == given
+    assert destination["commitment"] is False
+    assert values["peers"] == []
 
 
 def test_a_bundle_that_is_not_there_is_told_with_the_setting_to_check(tmp_path: Path) -> None:

@@ -67,6 +67,13 @@ def letterbox(
     return square, box
 
 
+def shows_nothing(pixels: FloatArray, preprocessing: Preprocessing) -> bool:
+    """Whether a radiograph (rows, columns) is one shade, so that the network would see zeros."""
+    sample = pixels[:: max(1, pixels.shape[0] // 512), :: max(1, pixels.shape[1] // 512)]
+    low, high = np.percentile(sample, (preprocessing.low_percentile, preprocessing.high_percentile))
+    return bool(high <= low)
+
+
 def to_network_input(square: FloatArray) -> FloatArray:
     """Grey (…, size, size) in [0, 1] to the backbones' input (…, size, size, 3) in [-1, 1]."""
     return np.repeat(np.float32(2.0) * square[..., np.newaxis] - np.float32(1.0), 3, axis=-1)

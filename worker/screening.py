@@ -19,9 +19,11 @@ from dicom_node.radiograph import (
 )
 from models.classifier import Classifier
 from models.prediction import ModelIdentity
+from models.preprocessing import shows_nothing
 from worker.conclude import Verdict, conclude
 from worker.results import ClassifiedFrame, ResultWriter, Source
 
+BLANK = "the image is blank: a single shade"
 UNREAD_REASONS = frozenset({Reason.UNDECODABLE, Reason.TOO_LARGE})
 """Reasons that leave a radiograph unseen, rather than out of what the model is for."""
 
@@ -118,6 +120,9 @@ class Screener:
             return _not_analysed(source, str(error), unread=error.reason in UNREAD_REASONS)
         except UnreadableInstance as error:
             return _not_analysed(source, f"cannot be read: {error}", unread=source.is_radiograph)
+        preprocessing = self._classifier.bundle.preprocessing
+        if all(shows_nothing(radiograph.pixels, preprocessing) for radiograph in radiographs):
+            return _not_analysed(source, BLANK, unread=True)
         classified = self._classifier.classify([radiograph.pixels for radiograph in radiographs])
         frames = tuple(
             ClassifiedFrame(radiograph, prediction, saliency)

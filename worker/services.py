@@ -24,6 +24,7 @@ _log = structlog.get_logger(__name__)
 
 _RECONCILE_EVERY_S = 60.0
 _PARENT_POLL_S = 1.0
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def listen(settings: Settings) -> None:
@@ -93,19 +94,23 @@ def work(settings: Settings, queues: Sequence[str] = QUEUES) -> None:
 def stop_on_signal() -> Event:
     """An event that SIGTERM and SIGINT set.
 
-    By way of a pipe: a handler that set it itself would wait for ever if it interrupted the event's
-    own lock, as Ctrl-C followed by the supervisor's SIGTERM did.
+    By way of a pipe that the interpreter writes to at once. A Python handler runs only when the
+    main thread wakes, which a signal that another thread received does not make it do; and one
+    that set the event itself would wait for ever if it interrupted the event's own lock.
     """
     stop = Event()
     read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
 
     def wait() -> None:
-        os.read(read_end, 1)
+        while os.read(read_end, 1)[0] not in _STOPPING:
+            pass
         stop.set()
 
     threading.Thread(target=wait, daemon=True, name="stop-on-signal").start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(write_end, b"!"))
+    for number in _STOPPING:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     return stop
 
 

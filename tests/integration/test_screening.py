@@ -213,3 +213,12 @@ def test_our_own_results_in_a_study_are_listed_and_not_analysed(tmp_path: Path) 
 
     assert again.findings[1].reason == "one of our own results"
     assert again.verdict == first.verdict
+
+
+def test_a_blank_radiograph_is_never_negative(tmp_path: Path) -> None:
+    dataset = radiograph_dataset()
+    put_pixels(dataset, np.full((64, 48), 700, np.uint16))
+    blank = write_instance(dataset, tmp_path / "blank.dcm")
+    screening = screen(screener_of(NEGATIVE), tmp_path, blank)
+    assert screening.verdict.outcome is Outcome.NOT_ANALYSED
+    assert "blank" in screening.verdict.reason

@@ -32,3 +32,12 @@ def run(code: str) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_signal_that_another_thread_received_wakes_the_waiting_main_thread() -> None:
+    run(
+        "import threading\n"
+        "def kill(): signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+        "threading.Timer(0.3, kill).start()\n"
+        "assert stop.wait(20)\n"
+    )

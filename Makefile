@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := worker dicom_node models training db tests
 
-.PHONY: demo test install system-packages lint types imports unit bench chaos lock clean
+.PHONY: demo test install system-packages lint types imports unit security chaos bench chaos lock clean
 
 demo: install
 	rm -rf demo-results
@@ -37,6 +37,9 @@ imports:
 
 unit:
 	$(BIN)/pytest
+
+security: install system-packages
+	$(BIN)/pytest tests/security
 
 chaos: install # KILLS, SEED; PRODUCTION=1 for PostgreSQL and Redis
 	$(BIN)/python -m tests.chaos.run --kills $(or $(KILLS),100) --seed $(or $(SEED),1) $(if $(PRODUCTION),--production)

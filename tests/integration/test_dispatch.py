@@ -27,7 +27,7 @@ from worker.app import (
     queue_depth,
 )
 from worker.dispatch import Dispatcher
-from worker.settings import Settings, StudySettings, load_settings
+from worker.settings import DeliverySettings, Settings, StudySettings, load_settings
 
 QUIET = timedelta(seconds=60)
 REQUEUE = timedelta(seconds=300)
@@ -37,6 +37,7 @@ STUDY = StudySettings(
     maximum_attempts=2,
     poll_interval_s=0.01,
 )
+DELIVERY = DeliverySettings(requeue_after_s=REQUEUE.total_seconds())
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def celery(settings: Settings) -> Iterator[Celery]:
 
 @pytest.fixture
 def dispatcher(bench: Bench, celery: Celery) -> Dispatcher:
-    return Dispatcher(bench.ledger, celery, STUDY)
+    return Dispatcher(bench.ledger, celery, STUDY, DELIVERY)
 
 
 def messages(settings: Settings) -> list[list[object]]:
@@ -111,7 +112,7 @@ def test_two_dispatchers_publish_each_study_once(
 ) -> None:
     expected = {(bench.register(study), 1) for study in range(1, 31)}
     bench.clock.forward(QUIET)
-    second = Dispatcher(bench.ledger, make_celery(settings), STUDY)
+    second = Dispatcher(bench.ledger, make_celery(settings), STUDY, DELIVERY)
 
     with ThreadPoolExecutor(2) as pool:
         looks = [pool.submit(one.look) for one in (dispatcher, second) * 4]
@@ -208,14 +209,14 @@ def test_a_broker_that_is_away_and_comes_back_loses_nothing(
     bench.clock.forward(QUIET)
     away = settings.model_copy(update={"broker_url": f"redis://127.0.0.1:{free_port()}/0"})
     with pytest.raises(OperationalError):
-        Dispatcher(bench.ledger, make_celery(away), STUDY).look()
+        Dispatcher(bench.ledger, make_celery(away), STUDY, DELIVERY).look()
 
     bench.clock.forward(REQUEUE)
     folder = tmp_path / "redis"
     folder.mkdir()
     with private_redis(folder) as url:
         back = settings.model_copy(update={"broker_url": url})
-        assert Dispatcher(bench.ledger, make_celery(back), STUDY).look() == 2
+        assert Dispatcher(bench.ledger, make_celery(back), STUDY, DELIVERY).look() == 2
         assert queue_depth(back) == {TRIAGE_QUEUE: 1, DELIVERY_QUEUE: 1}
     assert bench.state(2) is StudyState.QUEUED
     assert bench.ledger.claim_deliveries(claim.study_id, "PACS", "worker", REQUEUE)
@@ -229,7 +230,7 @@ def test_the_dispatcher_outlives_a_broker_that_is_away(
     bench.register()
     bench.clock.forward(QUIET)
     away = settings.model_copy(update={"broker_url": f"redis://127.0.0.1:{free_port()}/0"})
-    looked = _run_for_looks(Dispatcher(bench.ledger, make_celery(away), STUDY), bench)
+    looked = _run_for_looks(Dispatcher(bench.ledger, make_celery(away), STUDY, DELIVERY), bench)
     assert looked >= 2
     assert bench.state() is StudyState.QUEUED
 
@@ -244,7 +245,7 @@ def test_the_dispatcher_outlives_a_broker_folder_that_cannot_be_written(
     folder.write_text("in the way")
     bench.register()
     bench.clock.forward(QUIET)
-    assert _run_for_looks(Dispatcher(bench.ledger, celery, STUDY), bench) >= 2
+    assert _run_for_looks(Dispatcher(bench.ledger, celery, STUDY, DELIVERY), bench) >= 2
 
 
 def _run_for_looks(dispatcher: Dispatcher, bench: Bench) -> int:

@@ -65,7 +65,8 @@ class Triage:
 
     def dispatch(self) -> int:
         self.clock.forward(timedelta(seconds=self.settings.study.quiet_period_s))
-        return Dispatcher(self.ledger, self.celery, self.settings.study).look()
+        settings = self.settings
+        return Dispatcher(self.ledger, self.celery, settings.study, settings.delivery).look()
 
     def run(self, screener: Screener, revision: int = 1) -> None:
         """What a worker does with one message."""

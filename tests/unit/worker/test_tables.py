@@ -23,6 +23,8 @@ STATUS = {
     "studies": {"RECEIVING": 1, "SCREENED": 12},
     "outcomes": {"POSITIVE": 3},
     "deliveries": {"SENT": 4},
+    "sent_with_warning": 0,
+    "destinations": [],
     "queues": {"triage": 7},
     "oldest_waiting": None,
     "last_activity": None,
@@ -68,6 +70,22 @@ def test_the_status_tables_show_every_count(console: Console) -> None:
     text = printed(console)
     assert all(word in text for word in ("RECEIVING", "12", "POSITIVE", "SENT", "triage", "7"))
     assert "last activity: none yet" in text
+
+
+def test_results_sent_with_a_warning_are_told_with_the_command_that_lists_them(
+    console: Console,
+) -> None:
+    print_status(console, {**STATUS, "sent_with_warning": 2})
+    assert "2 sent with a warning: `fracture-screen deliveries list --warnings`" in printed(console)
+
+
+def test_only_a_destination_that_does_not_answer_is_told(console: Console) -> None:
+    silent = {"destination": "[PACS]", "failures": 3, "state": "OPEN", "last_error": "refused"}
+    well = {**silent, "destination": "ARCHIVE", "failures": 0, "state": "CLOSED"}
+    print_status(console, {**STATUS, "destinations": [silent, well]})
+    text = printed(console)
+    assert "destination [PACS] does not answer (3 in a row, circuit OPEN): refused" in text
+    assert "ARCHIVE" not in text
 
 
 def test_a_broker_that_does_not_answer_is_said(console: Console) -> None:

@@ -30,7 +30,7 @@ class Tasks:
 
     screen: Callable[[int, int], None]
 
-    def task(self, name: str) -> Callable[[Callable[[int, int], None]], None]:
+    def task(self, name: str, shared: bool) -> Callable[[Callable[[int, int], None]], None]:
         assert name == SCREEN_TASK
 
         def keep(function: Callable[[int, int], None]) -> None:

@@ -311,6 +311,16 @@ class StudySummary:
     """None before the first conclusion."""
 
     @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will happen to it by itself: FAILED, or nothing left to deliver."""
+        if self.state is StudyState.FAILED:
+            return True
+        if self.state is not StudyState.SCREENED or self.analysis is None:
+            return False
+        deliveries = (one for result in self.analysis.results for one in result.deliveries)
+        return all(one.state is not DeliveryState.PENDING for one in deliveries)
+
+    @property
     def outcome(self) -> Outcome | None:
         """The current analysis's outcome; None before the first conclusion."""
         return self.analysis.outcome if self.analysis else None

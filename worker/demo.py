@@ -16,7 +16,7 @@ import pydicom
 
 from db.ledger import Ledger
 from db.records import StudySummary
-from db.states import DeliveryState, Outcome, StudyState
+from db.states import Outcome
 from dicom_node.errors import AssociationFailed, UnreadableInstance
 from dicom_node.image_file import wrap_as_dx
 from dicom_node.instance import ReceivedInstance, RemoteAE
@@ -269,7 +269,7 @@ def _wait(ledger: Ledger, uids: Sequence[str], on_progress: Progress) -> list[St
     moved, finished_before = time.monotonic(), -1
     while True:
         summaries = [one for uid in uids if (one := ledger.study_summary(uid)) is not None]
-        finished = sum(map(_finished, summaries))
+        finished = sum(one.is_finished for one in summaries)
         if finished != finished_before:
             moved, finished_before = time.monotonic(), finished
             on_progress("studies finished", finished, len(summaries))
@@ -278,16 +278,6 @@ def _wait(ledger: Ledger, uids: Sequence[str], on_progress: Progress) -> list[St
         if time.monotonic() - moved > _PATIENCE_S:
             return summaries
         time.sleep(_POLL_S)
-
-
-def _finished(study: StudySummary) -> bool:
-    if study.state is StudyState.FAILED:
-        return True
-    if study.state is not StudyState.SCREENED or study.analysis is None:
-        return False
-    deliveries = [one for result in study.analysis.results for one in result.deliveries]
-    ended = set(DeliveryState) - {DeliveryState.PENDING}
-    return all(delivery.state in ended for delivery in deliveries)
 
 
 def _study(summary: StudySummary, received: Path) -> DemoStudy:

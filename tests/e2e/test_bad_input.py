@@ -21,7 +21,6 @@ from tests.servers.product import (
     Product,
     configure,
     destination_toml,
-    is_finished,
     wait_for,
 )
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
@@ -92,7 +91,7 @@ def registered(product: Product) -> set[str]:
 def finished_studies(product: Product) -> list[StudySummary]:
     def all_finished() -> list[StudySummary]:
         studies = product.ledger.recent_studies(1000)
-        return studies if all(is_finished(study) for study in studies) else []
+        return studies if all(study.is_finished for study in studies) else []
 
     return wait_for(all_finished, "every study is finished", product.log)
 

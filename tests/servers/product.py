@@ -16,7 +16,6 @@ import pytest
 
 from db.ledger import Ledger
 from db.records import StudySummary
-from db.states import DeliveryState, StudyState
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import RemoteAE
 from dicom_node.storage_scu import StoreResult, echo, send_instances
@@ -89,7 +88,7 @@ class Product:
 
         def finished() -> StudySummary | None:
             summary = self.ledger.study_summary(study_instance_uid)
-            if summary is None or summary.revision < revision or not is_finished(summary):
+            if summary is None or summary.revision < revision or not summary.is_finished:
                 return None
             return summary
 
@@ -150,16 +149,6 @@ def destination_toml(name: str, ae_title: str, port: int) -> str:
         f'[[destinations]]\nname = "{name}"\nae_title = "{ae_title}"\n'
         f'host = "127.0.0.1"\nport = {port}\n'
     )
-
-
-def is_finished(study: StudySummary) -> bool:
-    """Whether nothing more will happen to it by itself."""
-    if study.state is StudyState.FAILED:
-        return True
-    if study.state is not StudyState.SCREENED or study.analysis is None:
-        return False
-    deliveries = [one for result in study.analysis.results for one in result.deliveries]
-    return all(one.state is not DeliveryState.PENDING for one in deliveries)
 
 
 def command(*arguments: str) -> list[str]:

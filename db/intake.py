@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.records import NewInstance, Registration, RegistrationKind
@@ -12,12 +13,29 @@ from db.states import StudyState
 from db.tables import Instance, Study
 from db.transitions import move_studies
 
+_instances, _studies = cast(Table, Instance.__table__), cast(Table, Study.__table__)
+
+# Made once and without the ORM: an instance is registered before its sender gets an answer.
+_KNOWN = select(_instances.c.sha256, _instances.c.study_id).where(
+    _instances.c.sop_instance_uid == bindparam("sop_instance_uid")
+)
+_STUDY = (
+    select(_studies.c.id, _studies.c.state)
+    .where(_studies.c.study_instance_uid == bindparam("study_instance_uid"))
+    .with_for_update()
+)
+_TOUCH_STUDY = (
+    update(_studies)
+    .where(_studies.c.id == bindparam("study_id"))
+    .values(last_instance_at=bindparam("now"))
+)
+_ADD_INSTANCE = insert(_instances)
+
 
 def register_instance(session: Session, instance: NewInstance, now: datetime) -> Registration:
     """Store an instance. IntegrityError: another transaction stored its UID or study just now."""
-    known = session.scalar(
-        select(Instance).where(Instance.sop_instance_uid == instance.sop_instance_uid)
-    )
+    connection = session.connection()
+    known = connection.execute(_KNOWN, {"sop_instance_uid": instance.sop_instance_uid}).first()
     if known is not None:
         same = known.sha256 == instance.sha256
         kind = RegistrationKind.DUPLICATE if same else RegistrationKind.CONFLICT
@@ -25,7 +43,7 @@ def register_instance(session: Session, instance: NewInstance, now: datetime) ->
     study_id = _open_study(session, instance, now)
     columns = asdict(instance)
     del columns["study_instance_uid"]
-    session.add(Instance(study_id=study_id, received_at=now, **columns))
+    connection.execute(_ADD_INSTANCE, {"study_id": study_id, "received_at": now, **columns})
     return Registration(RegistrationKind.ACCEPTED, study_id)
 
 
@@ -46,17 +64,14 @@ def instance_paths(session: Session, after: int, limit: int) -> Sequence[Row[int
 
 
 def _open_study(session: Session, instance: NewInstance, now: datetime) -> int:
-    study = session.scalar(
-        select(Study)
-        .where(Study.study_instance_uid == instance.study_instance_uid)
-        .with_for_update()
-    )
+    connection = session.connection()
+    study = connection.execute(_STUDY, {"study_instance_uid": instance.study_instance_uid}).first()
     if study is None:
         return _new_study(session, instance, now)
-    study.last_instance_at = now
+    connection.execute(_TOUCH_STUDY, {"study_id": study.id, "now": now})
     if study.state != StudyState.RECEIVING:
-        _reopen(session, study, now)
-    return study.id
+        _reopen(session, study.id, study.state, now)
+    return int(study.id)
 
 
 def _new_study(session: Session, instance: NewInstance, now: datetime) -> int:
@@ -73,15 +88,15 @@ def _new_study(session: Session, instance: NewInstance, now: datetime) -> int:
     return study.id
 
 
-def _reopen(session: Session, study: Study, now: datetime) -> None:
+def _reopen(session: Session, study_id: int, state: StudyState, now: datetime) -> None:
     changes: dict[str, object] = {}
-    if study.state in (StudyState.SCREENED, StudyState.FAILED):
+    if state in (StudyState.SCREENED, StudyState.FAILED):
         changes = {
             "revision": Study.revision + 1,
             "attempts": 0,
             "interruptions": 0,
             "failure_reason": "",
         }
-    elif study.state == StudyState.SCREENING:
+    elif state == StudyState.SCREENING:
         changes = {"interruptions": Study.interruptions + 1}
-    move_studies(session, study.state, StudyState.RECEIVING, now, Study.id == study.id, **changes)
+    move_studies(session, state, StudyState.RECEIVING, now, Study.id == study_id, **changes)

@@ -12,6 +12,12 @@ DicomNodeError
 
 from dicom_node.retry_classes import TransportProblem
 
+DATA_SET_MISMATCH = 0xA900
+"""The data set is of another SOP class or instance than the request (PS3.4 table B.2-1)."""
+
+CANNOT_UNDERSTAND = 0xC000
+"""The data set cannot be parsed or identified (PS3.4 table B.2-1)."""
+
 
 class DicomNodeError(Exception):
     """Root of every error that this package raises on purpose."""
@@ -28,7 +34,7 @@ class MalformedInstance(DicomNodeError):
     and free of patient data, so that it can travel as Error Comment (0000,0902).
     """
 
-    def __init__(self, message: str, *, status: int = 0xC000) -> None:
+    def __init__(self, message: str, *, status: int = CANNOT_UNDERSTAND) -> None:
         super().__init__(message)
         self.status = status
 

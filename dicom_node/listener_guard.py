@@ -26,6 +26,7 @@ from dicom_node.access import (
     toml_to_admit,
 )
 from dicom_node.listener_transport import ListenerAE, caller_certificate, let_linger
+from dicom_node.listener_upper_layer import DataSetFile
 
 MIB = 1024 * 1024
 
@@ -35,7 +36,8 @@ _TEMPORARY_CONGESTION, _LOCAL_LIMIT_EXCEEDED = 0x01, 0x02
 
 _COMMAND_SET_CAP = 64 * 1024
 _UNANSWERED_CAP = 2
-_ALWAYS_BUFFERED = 16 * MIB
+_IN_MEMORY_CAP = 16 * MIB
+"""Bytes of a data set that no C-STORE request brings: those alone are held in memory."""
 
 _log = structlog.get_logger(__name__)
 
@@ -44,14 +46,13 @@ _log = structlog.get_logger(__name__)
 class ListenerLimits:
     """What one peer, one instance and one message may take.
 
-    A data set larger than `instance_bytes` ends its association. So does one of more than 16 MiB
-    while all that is being received takes more than `buffered_bytes`, and a message that takes
-    longer than `message_s` seconds from its first fragment to its last.
+    An instance larger than `instance_bytes` ends its association. So does another data set of more
+    than 16 MiB, and a message that takes longer than `message_s` seconds from its first fragment to
+    its last.
     """
 
     associations_per_peer: int = 16
     instance_bytes: int = 2 * 1024 * MIB
-    buffered_bytes: int = 2 * 1024 * MIB
     message_s: float = 600.0
 
 
@@ -115,15 +116,12 @@ class ListenerGuard:
             return f"a message that takes longer than {self._limits.message_s:g} s"
         if message.encoded_command_set.tell() > _COMMAND_SET_CAP:
             return f"a command set of more than {_COMMAND_SET_CAP} bytes"
-        size = _data_set_size(association)
-        if size > self._limits.instance_bytes:
+        if message.data_set is not None and message.data_set.tell() > _IN_MEMORY_CAP:
+            return f"a data set of more than {_IN_MEMORY_CAP} bytes that is no instance"
+        instance = cast(DataSetFile | None, message._data_set_file)
+        if instance is not None and instance.size > self._limits.instance_bytes:
             return f"an instance of more than {self._limits.instance_bytes} bytes"
-        if size > _ALWAYS_BUFFERED and self._buffered(association) > self._limits.buffered_bytes:
-            return f"more than {self._limits.buffered_bytes} bytes being received at once"
         return None
-
-    def _buffered(self, association: Association) -> int:
-        return sum(_data_set_size(each) for each in association.ae.active_associations)
 
 
 def _ae(association: Association) -> ListenerAE:
@@ -157,9 +155,3 @@ def _log_refusal(caller: Caller, refusal: Refusal) -> None:
         certificate_names=caller.certificate_names,
         to_admit=None if refusal.reason is Reason.CALLED_AE_TITLE else toml_to_admit(caller),
     )
-
-
-def _data_set_size(association: Association) -> int:
-    message = association.dimse.message
-    data_set = None if message is None else message.data_set
-    return 0 if data_set is None else data_set.tell()

@@ -18,10 +18,11 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_ABORT
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicom_node.access import certificate_names
 from dicom_node.listener_tls import TlsCredentials, shake_hands
+from dicom_node.listener_upper_layer import FragmentSocket, OpenDataSet, quicken
 
 REQUEST_DEADLINE_S = 10
 """Seconds that a connection has to request its association (ARTIM, PS3.8 9.1.5)."""
@@ -77,8 +78,9 @@ class ListenerAE(AE):
 class ListenerServer(ThreadedAssociationServer):
     """Accepts connections; closes at once those of a peer that holds too many unused ones.
 
-    With `tls`, every connection starts with a handshake, in its own thread. With `reuse_port`,
-    several processes may listen on the port and the kernel shares connections out among them.
+    The data sets of C-STORE requests go where `open_data_set` says. With `tls`, every connection
+    starts with a handshake, in its own thread. With `reuse_port`, several processes may listen on
+    the port and the kernel shares connections out among them.
     """
 
     request_queue_size = 128
@@ -90,11 +92,13 @@ class ListenerServer(ThreadedAssociationServer):
         ae: AE,
         address: tuple[str, int],
         handlers: Sequence[evt.EventHandlerType],
+        open_data_set: OpenDataSet,
         *,
         tls: TlsCredentials | None = None,
         reuse_port: bool = False,
     ) -> None:
         self.tls = tls
+        self.open_data_set = open_data_set
         self.allow_reuse_port = reuse_port
         self._handshakes: dict[socket.socket, str] = {}
         self._handshakes_lock = threading.Lock()
@@ -183,24 +187,24 @@ class ListenerServer(ThreadedAssociationServer):
 class _BoundedHandler(RequestHandler):
     def _create_association(self) -> Association:
         association = super()._create_association()
+        quicken(association, cast(ListenerServer, self.server).open_data_set)
         cap = max(ASSOCIATION_PDU_CAP, self.ae.maximum_pdu_size + 1024)
         association.dul.socket = _BoundedSocket(association, self.request, cap)
         return association
 
 
-class _BoundedSocket(AssociationSocket):
+class _BoundedSocket(FragmentSocket):
     """Reads at most `cap` bytes per PDU and none for longer than the deadline.
 
     An OSError makes pynetdicom drop the connection.
     """
 
     def __init__(self, association: Association, client_socket: socket.socket, cap: int) -> None:
-        # The socket that this one replaces has announced the connection (Evt5) already.
-        association.dul.event_queue.get_nowait()
         super().__init__(association, client_socket=client_socket)
         self._cap = cap
         self._closes_at = math.inf
         self._bytes_left = math.inf
+        self._unread = b""
 
     def linger(self) -> None:
         """Read on for LINGER_S seconds and LINGER_BYTES; the standard allows as long as ARTIM."""
@@ -214,29 +218,48 @@ class _BoundedSocket(AssociationSocket):
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read `nr_bytes`, fewer when the peer closes the connection."""
-        requested = self.assoc.requestor.primitive is not None
-        cap = self._cap if requested else ASSOCIATION_PDU_CAP
+        if self._unread:  # a whole PDU header, which is what pynetdicom asks for first
+            head, self._unread = self._unread, b""
+            return bytearray(head)
+        self.require_takeable(nr_bytes)
+        buffer = bytearray(nr_bytes)
+        with memoryview(buffer) as view:
+            read = self.recv_into(view)
+        return buffer[:read] if read < nr_bytes else buffer
+
+    def unread(self, head: bytes | bytearray) -> None:
+        """The next `recv` gives these bytes."""
+        self._unread = bytes(head)
+
+    def require_takeable(self, nr_bytes: int) -> None:
+        """Raise OSError when the next `nr_bytes` are more than are taken."""
+        cap = self._cap if self._requested else ASSOCIATION_PDU_CAP
         self._bytes_left -= nr_bytes
         if self._bytes_left < 0:
             raise OSError("the peer sends on after it was rejected or aborted")
         if nr_bytes > cap:
             raise OSError(f"PDU of {nr_bytes} bytes; at most {cap} are taken")
+
+    def recv_into(self, view: memoryview) -> int:
+        """Fill `view` before the deadline; fewer bytes when the peer closes the connection."""
         connection = cast(socket.socket, self.socket)
-        buffer = bytearray(nr_bytes)
-        view = memoryview(buffer)
-        deadline = time.monotonic() + (PDU_DEADLINE_S if requested else REQUEST_DEADLINE_S)
+        deadline = time.monotonic() + (PDU_DEADLINE_S if self._requested else REQUEST_DEADLINE_S)
         deadline = min(deadline, self._closes_at)
         read = 0
         try:
-            while read < nr_bytes:
+            while read < len(view):
                 connection.settimeout(max(deadline - time.monotonic(), 0.001))
                 count = connection.recv_into(view[read:])
                 if not count:
-                    return buffer[:read]
+                    break
                 read += count
-            return buffer
+            return read
         finally:
             connection.settimeout(PDU_DEADLINE_S)
+
+    @property
+    def _requested(self) -> bool:
+        return self.assoc.requestor.primitive is not None
 
 
 def let_linger(association: Association) -> None:

@@ -4,15 +4,21 @@ Knows bytes and files, nothing of DICOM. File names are made here and never come
 """
 
 import hashlib
+import mmap
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
 from dicom_node.errors import SpoolError
+
+_ASK_FOR_ROOM_EVERY = 16 * 1024 * 1024
+"""Bytes of one file between two looks at the watermark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +47,32 @@ class Spool:
         for folder in (self._temporary, self._incoming, self._quarantine):
             _make_durable_folder(folder)
 
-    def write(self, data: bytes | Iterable[bytes | memoryview]) -> SpooledFile:
-        """Store the bytes, whole or in pieces, and return once they are durable.
-
-        Raises SpoolError when they could not be; then nothing of them is left. A descriptor whose
-        fsync failed is never tried again: the kernel may have dropped its pages.
-        """
-        self._require_room()
+    def open(self) -> "SpoolWriter":
+        """A file to write to piece by piece. Raises SpoolError when there is no room for any."""
+        self.require_room()
         name = f"{uuid4().hex}.dcm"
-        temporary = self._temporary / name
-        final = self._incoming / name[:2] / name
         try:
-            digest, size = _write_durably(temporary, [data] if isinstance(data, bytes) else data)
-            _make_durable_folder(final.parent)
-            _rename_durably(temporary, final)
-        except BaseException as error:
-            temporary.unlink(missing_ok=True)
-            final.unlink(missing_ok=True)
-            if not isinstance(error, OSError):
-                raise
+            return SpoolWriter(self, self._temporary / name, self._incoming / name[:2] / name)
+        except OSError as error:
             raise _not_stored(self.root, error) from error
-        return SpooledFile(final, digest, size)
+
+    def write(self, data: bytes) -> SpooledFile:
+        """Store the bytes and return once they are durable. Raises SpoolError as SpoolWriter."""
+        with self.open() as writer:
+            writer.write(data)
+            return writer.commit()
 
     def has_room(self) -> bool:
         """Whether the file system has at least `minimum_free_bytes` free."""
         return shutil.disk_usage(self.root).free >= self.minimum_free_bytes
+
+    def require_room(self) -> None:
+        """Raise SpoolError below the watermark."""
+        if not self.has_room():
+            raise SpoolError(
+                f"less than {self.minimum_free_bytes} bytes free under {self.root}: "
+                "free some disk space or lower the watermark"
+            )
 
     def quarantine(self, path: Path) -> Path:
         """Move a spooled file to quarantine/ and return where it lies now."""
@@ -97,35 +104,110 @@ class Spool:
             self.discard(path)
         return len(stale)
 
-    def _require_room(self) -> None:
-        if not self.has_room():
-            raise SpoolError(
-                f"less than {self.minimum_free_bytes} bytes free under {self.root}: "
-                "free some disk space or lower the watermark"
-            )
+
+class SpoolWriter:
+    """Bytes on their way into the spool; nothing of them is left unless they were committed.
+
+    As a context manager, or when it is forgotten, it discards what it didn't commit. Every method
+    raises SpoolError when the disk is full, below the watermark or broken. A descriptor whose fsync
+    failed is never tried again: the kernel may have dropped its pages.
+    """
+
+    def __init__(self, spool: Spool, temporary: Path, final: Path) -> None:
+        self.temporary = temporary
+        """Where the bytes are until they are committed."""
+        self._spool, self._final = spool, final
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._room_asked_at = 0
+        self._descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._remove = weakref.finalize(self, _close_and_remove, self._descriptor, temporary)
+
+    def __enter__(self) -> "SpoolWriter":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.discard()
+
+    @property
+    def size(self) -> int:
+        """Bytes written."""
+        return self._size
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Add the bytes at the end."""
+        if self._size - self._room_asked_at >= _ASK_FOR_ROOM_EVERY:
+            self._spool.require_room()
+            self._room_asked_at = self._size
+        self._digest.update(piece)
+        with _as_spool_error(self._spool.root):
+            _write_all(self._descriptor, piece)
+        self._size += len(piece)
+
+    @contextmanager
+    def written(self) -> Iterator[memoryview]:
+        """What was written, to be read; there must be something."""
+        with (
+            mmap.mmap(self._descriptor, self._size, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as view,
+        ):
+            yield view
+
+    def commit(self) -> SpooledFile:
+        """Make the file durable and put it into incoming/."""
+        try:
+            with _as_spool_error(self._spool.root):
+                os.fsync(self._descriptor)
+                _make_durable_folder(self._final.parent)
+                _rename_durably(self.temporary, self._final)
+        except SpoolError:
+            self._final.unlink(missing_ok=True)
+            raise
+        self.discard()
+        return SpooledFile(self._final, self._digest.hexdigest(), self._size)
+
+    def discard(self) -> None:
+        """Close the file, and remove it unless it was committed."""
+        self._remove()
 
 
 def write_file_durably(path: Path, content: bytes) -> None:
     """A small file that appears whole or not at all, and survives a power cut. Raises OSError."""
     temporary = path.with_name(f"{path.name}.part")
     try:
-        _write_durably(temporary, [content])
+        _write_durably(temporary, content)
         _rename_durably(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _write_durably(path: Path, pieces: Iterable[bytes | memoryview]) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    size = 0
+def _write_durably(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        for piece in pieces:
-            digest.update(piece)
-            size += file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    return digest.hexdigest(), size
+    try:
+        _write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, piece: bytes | memoryview) -> None:
+    with memoryview(piece) as rest:
+        written = 0
+        while written < len(rest):
+            written += os.write(descriptor, rest[written:])
+
+
+def _close_and_remove(descriptor: int, path: Path) -> None:
+    os.close(descriptor)
+    path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _as_spool_error(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _not_stored(root, error) from error
 
 
 def _rename_durably(source: Path, target: Path) -> None:

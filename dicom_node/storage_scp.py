@@ -5,6 +5,7 @@ it. The sink is all the listener knows of the rest of the product: no database, 
 """
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
@@ -12,12 +13,10 @@ from typing import cast
 
 import structlog
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID, ImplicitVRLittleEndian
+from pydicom.uid import UID
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
@@ -29,6 +28,7 @@ from dicom_node.access import ANYBODY, AccessList, Role
 from dicom_node.commitment import CommitmentProvider, answer_action
 from dicom_node.commitment_scu import OnReport, answer_report
 from dicom_node.errors import MalformedInstance, SpoolError
+from dicom_node.incoming import Announced, IncomingDataSet
 from dicom_node.instance import ReceivedInstance
 from dicom_node.listener_guard import DEFAULT_LIMITS, ListenerGuard, ListenerLimits
 from dicom_node.listener_tls import TlsCredentials
@@ -38,7 +38,6 @@ from dicom_node.listener_transport import (
     ListenerServer,
     wait_until_ended,
 )
-from dicom_node.received import check_uid, identify
 from dicom_node.sop_classes import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from dicom_node.spool import Spool
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -69,8 +68,6 @@ STATUS_OF_RECEIPT = {
 """DIMSE status per receipt (PS3.7 C.4 and C.5)."""
 
 OUT_OF_RESOURCES = 0xA700
-DATA_SET_MISMATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
 NOT_AUTHORISED = 0x0124
 
 _IDLE_TIMEOUT_S = 60
@@ -200,16 +197,40 @@ class StorageScp:
             (evt.EVT_N_ACTION, self._answer_action),
             (evt.EVT_N_EVENT_REPORT, self._answer_report),
         ]
-        address = (self._host, port)
-        return ListenerServer(self._ae, address, handlers, tls=tls, reuse_port=self._reuse_port)
+        return ListenerServer(
+            self._ae,
+            (self._host, port),
+            handlers,
+            self._open_data_set,
+            tls=tls,
+            reuse_port=self._reuse_port,
+        )
 
     def _open(self) -> list[Association]:
         return [each for server in self._servers for each in server.active_associations]
 
+    def _open_data_set(self, association: Association, request: C_STORE_RQ) -> IncomingDataSet:
+        command = request.command_set
+        uids = command.get("AffectedSOPClassUID"), command.get("AffectedSOPInstanceUID")
+        return self._incoming(association, request.context_id, *uids)
+
+    def _incoming(
+        self, association: Association, context_id: int | None, *uids: UID | None
+    ) -> IncomingDataSet:
+        contexts = {each.context_id: each for each in association.accepted_contexts}
+        context = contexts.get(context_id)
+        sop_class_uid, sop_instance_uid = (str(uid or "") for uid in uids)
+        announced = Announced(
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=str(context.transfer_syntax[0]) if context else "",
+            calling_ae_title=_calling(association),
+        )
+        may_store = context is not None and self._guard.may(association, Role.STORE)
+        refusal = None if may_store else _not_authorised()
+        return IncomingDataSet(announced, self._spool, refusal)
+
     def _answer_store(self, event: Event) -> Dataset:
-        if not self._guard.may(event.assoc, Role.STORE):
-            _log_refusal(event, NOT_AUTHORISED, "the peer has no role store")
-            return _response(NOT_AUTHORISED, "not authorised to store here")
         try:
             return _response(self._receive(event))
         except MalformedInstance as error:
@@ -234,11 +255,14 @@ class StorageScp:
 
     def _receive(self, event: Event) -> int:
         request = cast(C_STORE, event.request)
-        if request.DataSet is None:
-            raise MalformedInstance("the request has no data set")
-        with request.DataSet.getbuffer() as encoded:
-            instance = _spool(event, encoded, self._spool)
-        return self._register(instance)
+        incoming = cast(IncomingDataSet | None, request._dataset_file)
+        if incoming is None:  # the whole message came in one PDU
+            uids = request.AffectedSOPClassUID, request.AffectedSOPInstanceUID
+            incoming = self._incoming(event.assoc, request._context_id, *uids)
+            if request.DataSet is not None:
+                incoming.write(request.DataSet.getvalue())
+        with closing(incoming):
+            return self._register(incoming.store())
 
     def _register(self, instance: ReceivedInstance) -> int:
         # If the sink raises, the file stays: the registration may have been committed all the same.
@@ -284,48 +308,8 @@ def _answer_echo(event: Event) -> int:
     return 0x0000
 
 
-def _spool(event: Event, encoded: memoryview, spool: Spool) -> ReceivedInstance:
-    request = cast(C_STORE, event.request)
-    sop_class_uid = str(request.AffectedSOPClassUID or "")
-    sop_instance_uid = str(request.AffectedSOPInstanceUID or "")
-    check_uid(sop_class_uid, "Affected SOP Class UID")
-    check_uid(sop_instance_uid, "Affected SOP Instance UID")
-    transfer_syntax = event.context.transfer_syntax
-    uids = identify(encoded, implicit_vr=transfer_syntax == ImplicitVRLittleEndian)
-    if (uids.sop_class_uid, uids.sop_instance_uid) != (sop_class_uid, sop_instance_uid):
-        raise MalformedInstance(
-            "SOP Class or Instance UID differs from the request", status=DATA_SET_MISMATCH
-        )
-    file_head = _file_head(sop_class_uid, sop_instance_uid, transfer_syntax)
-    spooled = spool.write((file_head, encoded))
-    return ReceivedInstance(
-        study_instance_uid=uids.study_instance_uid,
-        series_instance_uid=uids.series_instance_uid,
-        sop_instance_uid=sop_instance_uid,
-        sop_class_uid=sop_class_uid,
-        transfer_syntax_uid=str(transfer_syntax),
-        calling_ae_title=_calling(event),
-        path=spooled.path,
-        sha256=spooled.sha256,
-        size=spooled.size,
-    )
-
-
-def _file_head(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: UID) -> bytes:
-    """Preamble and file meta information (PS3.10 7.1), the same whoever sent the instance.
-
-    So the digest of a file tells whether the same bytes came again, from whatever AE.
-    """
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-    meta.TransferSyntaxUID = transfer_syntax
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    buffer = DicomBytesIO()
-    buffer.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(buffer, meta)
-    return buffer.getvalue()
+def _not_authorised() -> MalformedInstance:
+    return MalformedInstance("not authorised to store here", status=NOT_AUTHORISED)
 
 
 def _response(status: int, error_comment: str = "") -> Dataset:
@@ -341,10 +325,10 @@ def _log_refusal(event: Event, status: int, reason: str, *, exc_info: bool = Fal
         "instance_refused",
         status=f"0x{status:04X}",
         reason=reason,
-        calling_ae_title=_calling(event),
+        calling_ae_title=_calling(event.assoc),
         exc_info=exc_info,
     )
 
 
-def _calling(event: Event) -> str:
-    return str(event.assoc.requestor.ae_title).strip()
+def _calling(association: Association) -> str:
+    return str(association.requestor.ae_title).strip()

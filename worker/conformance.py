@@ -12,7 +12,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
     Verification,
 )
 
-from dicom_node import commitment, listener_transport, storage_scp
+from dicom_node import commitment, errors, listener_transport, storage_scp
 from dicom_node.listener_tls import CIPHERS
 from dicom_node.retry_classes import RetryClass, store_retry
 from dicom_node.sop_classes import (
@@ -37,12 +37,12 @@ STORE_STATUSES: tuple[tuple[int, str, str], ...] = (
         "Disk or database cannot take it now; send it again later.",
     ),
     (
-        storage_scp.DATA_SET_MISMATCH,
+        errors.DATA_SET_MISMATCH,
         "Failure: data set does not match SOP class",
         "SOP Class or Instance UID differs from the request.",
     ),
     (
-        storage_scp.CANNOT_UNDERSTAND,
+        errors.CANNOT_UNDERSTAND,
         "Failure: cannot understand",
         "Truncated, malformed, nested too deep or with an invalid UID; the Error Comment says.",
     ),

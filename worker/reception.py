@@ -35,7 +35,6 @@ def make_listener(
         limits=ListenerLimits(
             associations_per_peer=listener.maximum_associations_per_peer,
             instance_bytes=settings.limits.maximum_instance_mib * MIB,
-            buffered_bytes=listener.maximum_buffered_mib * MIB,
         ),
         maximum_associations=listener.maximum_associations,
         reuse_port=reuse_port,

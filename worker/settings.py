@@ -89,12 +89,6 @@ class ListenerSettings(_Section):
         32, ge=1, description="Associations open at once, per listener process."
     )
     maximum_associations_per_peer: int = Field(16, ge=1, description="Of them, from one address.")
-    maximum_buffered_mib: int = Field(
-        2048,
-        ge=64,
-        description="Instances being received at once may take this much memory, in MiB; beyond "
-        "it, associations that send large ones are aborted.",
-    )
     stop_grace_s: PositiveSeconds = Field(
         30.0, description="Seconds that open associations get to finish after SIGTERM."
     )

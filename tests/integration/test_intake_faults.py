@@ -3,7 +3,6 @@
 Steps: write, fsync, rename, folder fsync, commit.
 """
 
-import builtins
 import errno
 import os
 import shutil
@@ -76,26 +75,14 @@ def _in_folder(descriptor: int, name: str) -> bool:
 
 
 def _break_write(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-    real = builtins.open
+    real = os.write
 
-    class FullFile:
-        def __init__(self, opened: Any) -> None:
-            self._opened = opened
+    def full(descriptor: int, data: Any) -> int:
+        if _in_folder(descriptor, "spool"):
+            raise OSError(error, os.strerror(error))
+        return real(descriptor, data)
 
-        def __enter__(self) -> "FullFile":
-            return self
-
-        def __exit__(self, *exception: object) -> None:
-            self._opened.close()
-
-        write = _raise(error)
-
-    def full(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-        opened = real(file, mode, *args, **kwargs)
-        spooled = isinstance(file, int) and _in_folder(file, "spool")
-        return FullFile(opened) if spooled else opened
-
-    monkeypatch.setattr("dicom_node.spool.open", full, raising=False)
+    monkeypatch.setattr("dicom_node.spool.os.write", full)
 
 
 def _raise(error: int) -> Callable[..., Any]:

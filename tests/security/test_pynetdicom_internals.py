@@ -1,4 +1,4 @@
-"""What dicom_node/listener_transport.py and listener_guard.py lean on inside pynetdicom.
+"""What the listener's modules (transport, upper_layer, guard) lean on inside pynetdicom.
 
 If an upgrade breaks one of these, read the override beside it before changing the test.
 """
@@ -7,13 +7,15 @@ import inspect
 import socket
 import socketserver
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
-from pynetdicom import AE
+from pynetdicom import AE, fsm
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
@@ -40,7 +42,7 @@ def test_the_version_is_one_that_was_looked_at() -> None:
 def test_a_server_socket_announces_its_connection_by_one_event(
     pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    # _BoundedSocket takes the replaced socket's Evt5 out of the queue.
+    # _BoundedSocket announces itself to the upper layer that took the first one's place.
     association = Association(AE(), "acceptor")
     AssociationSocket(association, client_socket=pair[0])
     assert list(association.dul.event_queue.queue) == ["Evt5"]
@@ -76,7 +78,7 @@ def test_no_handshake_happens_while_connections_are_accepted() -> None:
     assert "if self.ssl_context:" in _source(ThreadedAssociationServer.get_request)
     ae = ListenerAE("SCREEN")
     ae.add_supported_context(Verification)
-    server = ListenerServer(ae, ("127.0.0.1", 0), [])
+    server = ListenerServer(ae, ("127.0.0.1", 0), [], cast(Any, None))
     try:
         assert server.ssl_context is None
     finally:
@@ -122,6 +124,72 @@ def test_pdu_events_come_before_the_message_takes_the_fragment() -> None:
     assert "evt.EVT_PDU_RECV" in _source(DULServiceProvider._decode_pdu)
     assert "self.message = None" in _source(DIMSEServiceProvider.receive_primitive)
     assert "msg_queue" in vars(DIMSEServiceProvider(Association(AE(), "acceptor")))
+
+
+def test_the_upper_layers_loop_asks_for_primitives_then_for_pdus() -> (
+    None
+):
+    # _is_transport_event does all three, so that the loop need not sleep.
+    source = _source(DULServiceProvider.run_reactor)
+    order = [
+        "time.sleep(self._run_loop_delay)",
+        "if self._kill_thread",
+        "self._process_recv_primitive()",
+        "self._is_transport_event()",
+        "self._idle_timer.restart()",
+        "self.event_queue.get(block=False)",
+    ]
+    assert [source.index(step) for step in order] == sorted(source.index(step) for step in order)
+
+
+def test_what_ends_the_upper_layers_thread_goes_through_methods_that_ring() -> None:
+    assert "self._kill_thread = True" in _source(DULServiceProvider.stop_dul)
+    assert "self._kill_thread = True" in _source(DULServiceProvider.kill_dul)
+    assert "self.to_provider_queue.put" in _source(DULServiceProvider.send_pdu)
+
+
+def test_an_association_looks_for_messages_without_blocking() -> None:
+    # _WaitingDimse blocks in its place.
+    assert "self.dimse.get_msg(block=False)" in _source(Association._run_reactor)
+    assert "self.dimse.get_msg(block=False)" not in _source(Association.send_n_event_report)
+
+
+def test_a_response_is_sent_by_the_state_machines_only_action_in_that_state() -> None:
+    # _may_send_at_once does what DT-1 does.
+    source = _source(fsm.DT_1)
+    assert "dul._send(P_DATA_TF(primitive))" in source
+    assert 'return "Sta6"' in source
+    assert fsm.TRANSITION_TABLE["Evt9", "Sta6"] == "DT-1"
+
+
+def test_a_fragment_goes_straight_to_the_dimse_provider() -> None:
+    # _take does what DT-2 does.
+    source = _source(fsm.DT_2)
+    assert "dul.assoc.dimse.receive_primitive" in source
+    assert 'return "Sta6"' in source
+
+
+def test_an_association_reads_its_providers_and_timeouts_anew_each_time() -> None:
+    # quicken replaces the providers before the start.
+    association = Association(AE(), "acceptor")
+    association.dul = DULServiceProvider(association)
+    association.acse_timeout, association.network_timeout = 7, 8
+    assert association.dul.artim_timer.timeout == 7
+    assert association.dul._idle_timer.timeout == 8
+    assert association.dimse.dul is association.dul
+    assert association.acse.dul is association.dul
+
+
+def test_a_data_set_with_a_file_goes_into_the_file_which_is_removed_after_the_answer() -> None:
+    source = _source(DIMSEMessage.decode_msg)
+    assert "self._data_set_file.write(data[1:])" in source
+    assert "self._data_set_file.file.flush()" in source
+    assert "primitive._dataset_file = self._data_set_file" in _source(
+        DIMSEMessage.message_to_primitive
+    )
+    source = _source(StorageServiceClass.SCP)
+    assert source.index("req._dataset_file.close()") < source.index("os.unlink")
+    assert "except OSError" in source
 
 
 def test_a_message_holds_its_command_set_and_data_set_in_buffers() -> None:

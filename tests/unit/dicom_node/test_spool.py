@@ -1,4 +1,5 @@
 import errno
+import gc
 import hashlib
 import os
 from pathlib import Path
@@ -26,13 +27,6 @@ def test_written_bytes_lie_in_incoming_with_their_digest(spool: Spool) -> None:
     assert stored.size == 10
     assert stored.path.is_relative_to(spool.root / "incoming")
     assert list(spool.files()) == [stored.path]
-
-
-def test_pieces_are_stored_as_one_file(spool: Spool) -> None:
-    stored = spool.write(iter([b"ab", memoryview(b"cd")]))
-
-    assert stored.path.read_bytes() == b"abcd"
-    assert stored.sha256 == hashlib.sha256(b"abcd").hexdigest()
 
 
 def test_only_the_owner_may_read_a_spooled_file(spool: Spool) -> None:
@@ -86,14 +80,43 @@ def test_a_failing_folder_sync_after_the_rename_leaves_nothing_behind(
     assert _all_files(spool.root) == []
 
 
-def test_a_source_that_breaks_in_the_middle_leaves_nothing_behind(spool: Spool) -> None:
-    def pieces():
-        yield b"first"
-        raise RuntimeError("peer went away")
-
-    with pytest.raises(RuntimeError):
-        spool.write(pieces())
+def test_a_file_that_is_never_committed_leaves_nothing_behind(spool: Spool) -> None:
+    with spool.open() as writer:
+        writer.write(b"first")
+        assert len(_all_files(spool.root)) == 1
     assert _all_files(spool.root) == []
+
+
+def test_a_file_that_was_forgotten_leaves_nothing_behind(spool: Spool) -> None:
+    spool.open().write(b"first")
+
+    gc.collect()
+
+    assert _all_files(spool.root) == []
+
+
+def test_the_watermark_is_looked_at_again_within_a_large_file(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.spool._ASK_FOR_ROOM_EVERY", 10)
+    with spool.open() as writer:
+        writer.write(b"x" * 10)
+        spool.minimum_free_bytes = 2**62
+        with pytest.raises(SpoolError, match="watermark"):
+            writer.write(b"x")
+    assert _all_files(spool.root) == []
+
+
+def test_what_was_written_can_be_read_before_it_is_committed(spool: Spool) -> None:
+    with spool.open() as writer:
+        writer.write(b"first")
+        writer.write(b" second")
+        with writer.written() as view:
+            assert bytes(view) == b"first second"
+        stored = writer.commit()
+    assert stored.path.read_bytes() == b"first second"
+    assert stored.size == len(b"first second")
+    assert stored.sha256 == hashlib.sha256(b"first second").hexdigest()
 
 
 def test_below_the_watermark_nothing_is_written(tmp_path: Path) -> None:

@@ -1,0 +1,183 @@
+"""The listener takes a data set as it arrives, however its sender cuts it into fragments."""
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dicom_node.instance import ReceivedInstance
+from dicom_node.spool import Spool
+from dicom_node.storage_scp import Receipt, StorageScp
+from tests.security import wire
+
+PIXELS = wire.element(0x7FE0, 0x10, bytes(range(256)) * 400)
+DATA_SET = wire.store_data_set(extra=PIXELS)
+ABORT = 7
+
+
+class Node:
+    """A listener and a peer with an association, which speaks PDUs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.spool = Spool(folder)
+        self.stored: list[ReceivedInstance] = []
+        self.scp = StorageScp(
+            ae_title="SCREEN", host="127.0.0.1", port=0, spool=self.spool, sink=self._take
+        )
+
+    def _take(self, instance: ReceivedInstance) -> Receipt:
+        self.stored.append(instance)
+        return Receipt.ACCEPTED
+
+    def files(self) -> list[Path]:
+        return [path for path in self.spool.root.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path / "spool")
+    with node.scp:
+        yield node
+
+
+@pytest.fixture
+def peer(node: Node) -> Iterator[socket.socket]:
+    with wire.associated(node.scp.port, source="127.0.0.1") as connection:
+        yield connection
+
+
+def _pdv(fragment: bytes, *, command: bool = False, last: bool, context: int = 1) -> bytes:
+    return struct.pack(">LBB", len(fragment) + 2, context, command | last << 1) + fragment
+
+
+COMMAND = _pdv(wire.store_command(), command=True, last=True)
+HALF = len(DATA_SET) // 2
+FIRST, SECOND = _pdv(DATA_SET[:HALF], last=False), _pdv(DATA_SET[HALF:], last=True)
+
+WAYS = {
+    "a PDU each": [COMMAND, FIRST, SECOND],
+    "all in one PDU": [COMMAND + FIRST + SECOND],
+    "the first fragment beside the command set": [COMMAND + FIRST, SECOND],
+    "both fragments in one PDU": [COMMAND, FIRST + SECOND],
+    "an empty last fragment": [COMMAND, _pdv(DATA_SET, last=False), _pdv(b"", last=True)],
+    "an empty first fragment": [COMMAND, _pdv(b"", last=False), _pdv(DATA_SET, last=True)],
+    "byte by byte at first": [
+        COMMAND,
+        *[_pdv(DATA_SET[n : n + 1], last=False) for n in range(20)],
+        _pdv(DATA_SET[20:], last=True),
+    ],
+    "a command set in two fragments": [
+        _pdv(wire.store_command()[:30], command=True, last=False),
+        _pdv(wire.store_command()[30:], command=True, last=True) + FIRST,
+        SECOND,
+    ],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_instance_is_stored_however_it_is_cut(node: Node, peer: socket.socket, way: str) -> None:
+    for pdu in WAYS[way]:
+        peer.sendall(wire.pdu(4, pdu))
+
+    assert _status(wire.read_pdu(peer)) == 0x0000
+    (stored,) = node.stored
+    assert stored.path.read_bytes().endswith(DATA_SET)
+    assert node.files() == [stored.path]
+
+
+def test_the_digest_does_not_depend_on_how_it_was_cut(node: Node, peer: socket.socket) -> None:
+    for way in WAYS.values():
+        for pdu in way:
+            peer.sendall(wire.pdu(4, pdu))
+        wire.read_pdu(peer)
+
+    assert len(node.stored) == len(WAYS)
+    assert len({(instance.sha256, instance.size) for instance in node.stored}) == 1
+
+
+@pytest.mark.parametrize(
+    "intruder",
+    {
+        "a command set": _pdv(wire.store_command(), command=True, last=True),
+        "another context": _pdv(b"data", last=False, context=3),
+        "a length beyond the PDU": struct.pack(">LBB", 1000, 1, 0) + b"data",
+        "a length of nothing": struct.pack(">LBB", 0, 1, 0),
+        "half a header": b"\0\0\0",
+        "a fragment after the last": SECOND + _pdv(b"more", last=False),
+    }.items(),
+    ids=lambda case: case[0],
+)
+def test_what_does_not_belong_into_a_data_set_aborts_its_association(
+    node: Node, peer: socket.socket, intruder: tuple[str, bytes]
+) -> None:
+    for pdu in (COMMAND, FIRST, intruder[1]):
+        peer.sendall(wire.pdu(4, pdu))
+
+    assert wire.read_pdu(peer)[:1] == bytes([ABORT])
+    assert _eventually(lambda: node.files() == [])
+    assert node.stored == []
+
+
+@pytest.mark.parametrize("ending", [wire.pdu(7, bytes(4)), b""], ids=["abort", "broken"])
+def test_a_data_set_that_is_broken_off_leaves_nothing_behind(
+    node: Node, peer: socket.socket, ending: bytes
+) -> None:
+    peer.sendall(wire.pdu(4, COMMAND) + wire.pdu(4, FIRST))
+    assert _eventually(lambda: len(node.files()) == 1)
+
+    peer.sendall(ending)
+    peer.close()
+
+    assert _eventually(lambda: node.files() == [])
+    assert _eventually(lambda: node.scp.active_associations == 0)
+
+
+def test_a_data_set_goes_to_disk_while_it_arrives(node: Node, peer: socket.socket) -> None:
+    peer.sendall(wire.pdu(4, COMMAND) + wire.pdu(4, FIRST))
+
+    assert _eventually(lambda: any(path.stat().st_size > HALF for path in node.files()))
+    assert node.stored == []
+
+
+def test_a_disk_that_fills_up_on_the_way_is_answered_when_the_data_set_ends(
+    node: Node, peer: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.spool._ASK_FOR_ROOM_EVERY", 1000)
+    peer.sendall(wire.pdu(4, COMMAND) + wire.pdu(4, FIRST))
+    assert _eventually(lambda: len(node.files()) == 1)
+    node.spool.minimum_free_bytes = 2**62
+
+    peer.sendall(wire.pdu(4, SECOND))
+
+    assert _status(wire.read_pdu(peer)) == 0xA700
+    assert node.files() == []
+    node.spool.minimum_free_bytes = 0
+    peer.sendall(wire.pdu(4, COMMAND + FIRST + SECOND))
+    assert _status(wire.read_pdu(peer)) == 0x0000
+
+
+def test_an_answer_does_not_wait_for_the_next_look(node: Node, peer: socket.socket) -> None:
+    began = time.monotonic()
+    for _ in range(20):
+        peer.sendall(wire.pdu(4, COMMAND + FIRST + SECOND))
+        assert _status(wire.read_pdu(peer)) == 0x0000
+
+    # Waiting for a look every 0.1 s, as idle associations do, would take 2 s at the least.
+    assert time.monotonic() - began < 2
+
+
+def _status(pdu: bytes) -> int:
+    found = pdu.index(struct.pack("<HHL", 0, 0x0900, 2))
+    return int(struct.unpack_from("<H", pdu, found + 8)[0])
+
+
+def _eventually(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := worker dicom_node models training db tests
 
-.PHONY: demo test install system-packages lint types imports unit security chaos bench chaos lock clean
+.PHONY: demo test install system-packages lint types imports unit security chaos bench lock clean
 
 demo: install
 	rm -rf demo-results
@@ -35,11 +35,11 @@ types:
 imports:
 	$(BIN)/lint-imports
 
-unit:
-	$(BIN)/pytest
+unit: # a file's tests share a process; the long files begin
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-security: install system-packages
-	$(BIN)/pytest tests/security
+security: install # what each attack costs
+	$(BIN)/python -m tests.security
 
 chaos: install # KILLS, SEED; PRODUCTION=1 for PostgreSQL and Redis
 	$(BIN)/python -m tests.chaos.run --kills $(or $(KILLS),100) --seed $(or $(SEED),1) $(if $(PRODUCTION),--production)

@@ -10,6 +10,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_node.errors import SpoolError
+from dicom_node.spool import sync_folder
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MANUFACTURER = "Fracture Screen"
@@ -36,7 +37,7 @@ def write_result(dataset: Dataset, path: Path, *, frozen: bool = False) -> None:
             _link_once(temporary, path)
         else:
             temporary.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise SpoolError(f"cannot write {path.name}: {error.strerror or error}") from error
     finally:
@@ -70,11 +71,3 @@ def _link_once(temporary: Path, path: Path) -> None:
     # Unlike a rename, a link fails where the name is taken.
     with contextlib.suppress(FileExistsError):
         path.hardlink_to(temporary)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -99,7 +99,7 @@ class Spool:
     def remove_stale_temporaries(self, older_than_s: float) -> int:
         """Remove what a killed writer left in tmp/; returns how many files went."""
         limit = time.time() - older_than_s
-        stale = [path for path in self._temporary.iterdir() if _modified_at(path) <= limit]
+        stale = [path for path in self._temporary.iterdir() if modified_at(path) <= limit]
         for path in stale:
             self.discard(path)
         return len(stale)
@@ -214,17 +214,18 @@ def _rename_durably(source: Path, target: Path) -> None:
     source.rename(target)
     # The old name may come back after a power cut: in tmp/ it is stale and removed by its age, in
     # incoming/ the reconciler meets it again. So its folder is not worth another fsync.
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _make_durable_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -232,7 +233,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _modified_at(path: Path) -> float:
+def modified_at(path: Path) -> float:
+    """Seconds since the epoch; infinity for a file that is gone: others may discard it any time."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -1,5 +1,8 @@
 """The Celery application: broker, queues, and what keeps tasks from being lost or doubled."""
 
+import hashlib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +14,11 @@ from worker.settings import Settings
 
 TRIAGE_QUEUE = "triage"
 DELIVERY_QUEUE = "delivery"
+"""Stands for the queues of all destinations, and is that of what no destination of ours gets."""
 QUEUES = (TRIAGE_QUEUE, DELIVERY_QUEUE)
 SCREEN_TASK = "fracture_screen.screen_study"
 DELIVER_TASK = "fracture_screen.deliver_results"
 CONFIRM_TASK = "fracture_screen.confirm_results"
-
-_ROUTES = {
-    SCREEN_TASK: {"queue": TRIAGE_QUEUE},
-    DELIVER_TASK: {"queue": DELIVERY_QUEUE},
-    CONFIRM_TASK: {"queue": DELIVERY_QUEUE},
-}
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -39,8 +37,7 @@ def make_celery(settings: Settings) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        task_queues=[_queue(name) for name in QUEUES],
-        task_routes=_ROUTES,
+        task_queues=[_queue(name) for name in queue_names(settings)],
         task_default_queue=TRIAGE_QUEUE,
         task_create_missing_queues=False,
         worker_enable_remote_control=False,
@@ -54,32 +51,63 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
+def queue_names(
+    settings: Settings, kinds: Sequence[str] = QUEUES, destinations: Sequence[str] | None = None
+) -> list[str]:
+    """The broker's queues of these kinds; of delivery, a queue per destination (default: of all).
+
+    So a worker of its own can serve each, and a PACS that is slow or silent holds up no other.
+    """
+    names = settings.destination_names if destinations is None else destinations
+    of_delivery = [DELIVERY_QUEUE, *map(delivery_queue, names)]
+    return [
+        *([TRIAGE_QUEUE] if TRIAGE_QUEUE in kinds else []),
+        *(of_delivery if DELIVERY_QUEUE in kinds else []),
+    ]
+
+
+def delivery_queue(destination: str) -> str:
+    """Name of a destination's queue: of few letters, since it becomes part of a file's name."""
+    digest = hashlib.sha256(destination.encode()).hexdigest()
+    readable = re.sub("[^a-z0-9]+", "-", destination.lower()).strip("-")
+    return f"{DELIVERY_QUEUE}-{readable[:24]}-{digest[:8]}"
+
+
 def publish_study(app: Celery, study_id: int, revision: int) -> None:
     """Queue one study for screening. Raises kombu's OperationalError if the broker is away."""
-    app.send_task(SCREEN_TASK, (study_id, revision), retry=False)
+    app.send_task(SCREEN_TASK, (study_id, revision), queue=TRIAGE_QUEUE, retry=False)
 
 
 def publish_delivery(app: Celery, study_id: int, destination: str) -> None:
     """Queue a study's due results for one destination. Raises as `publish_study`."""
-    app.send_task(DELIVER_TASK, (study_id, destination), retry=False)
+    queue = _queue_of(app, destination)
+    app.send_task(DELIVER_TASK, (study_id, destination), queue=queue, retry=False)
 
 
 def publish_confirmation(app: Celery, study_id: int, destination: str) -> None:
     """Queue the question whether a destination keeps a study's results. Raises likewise."""
-    app.send_task(CONFIRM_TASK, (study_id, destination), retry=False)
+    queue = _queue_of(app, destination)
+    app.send_task(CONFIRM_TASK, (study_id, destination), queue=queue, retry=False)
 
 
 def queue_depth(settings: Settings) -> dict[str, int]:
-    """Messages waiting per queue. Raises kombu's OperationalError if the broker is away."""
+    """Messages waiting per kind of queue. Raises kombu's OperationalError if the broker is away."""
+    queues = {kind: queue_names(settings, [kind]) for kind in QUEUES}
     if not settings.broker_url:
-        waiting = [path.name for path in _messages_folder(settings).glob("*.msg")]
-        return {queue: sum(f".{queue}." in name for name in waiting) for queue in QUEUES}
+        waiting = [path.name.split(".")[-2] for path in _messages_folder(settings).glob("*.msg")]
+        return {kind: sum(name in names for name in waiting) for kind, names in queues.items()}
     with make_celery(settings).connection_for_read() as connection:
         channel = connection.default_channel
-        return {
-            queue: channel.queue_declare(queue, passive=False, durable=True).message_count
-            for queue in QUEUES
-        }
+
+        def depth(queue: str) -> int:
+            return int(channel.queue_declare(queue, passive=False, durable=True).message_count)
+
+        return {kind: sum(map(depth, names)) for kind, names in queues.items()}
+
+
+def _queue_of(app: Celery, destination: str) -> str:
+    queue = delivery_queue(destination)
+    return queue if queue in app.amqp.queues else DELIVERY_QUEUE
 
 
 def _queue(name: str) -> Queue:

@@ -13,7 +13,6 @@ from dicom_node.commitment import (
     Keeps,
     Reference,
 )
-from dicom_node.instance import RemoteAE
 from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -21,11 +20,7 @@ _log = structlog.get_logger(__name__)
 
 def make_commitments(settings: Settings, engine: Engine) -> CommitmentProvider:
     """The provider, not started yet; its requests wait in the data folder."""
-    receivers = {
-        peer.ae_title: RemoteAE(peer.ae_title, peer.host, peer.port)
-        for peer in settings.peers
-        if peer.host and peer.port
-    }
+    receivers = {peer.ae_title: peer.remote for peer in settings.peers if peer.remote}
     return CommitmentProvider(
         settings.data_folder.resolve() / "commitments",
         settings.listener.ae_title,

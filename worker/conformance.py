@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pydicom.uid import UID, EncapsulatedPDFStorage, SecondaryCaptureImageStorage
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
     StorageCommitmentPushModel,
+    StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
 
@@ -21,7 +22,7 @@ from dicom_node.sop_classes import (
     TRANSFER_SYNTAXES,
 )
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from worker.settings import PeerSettings, Settings
+from worker.settings import Destination, PeerSettings, Settings
 
 STORE_STATUSES: tuple[tuple[int, str, str], ...] = (
     (0x0000, "Success", "The instance is durable, or was already, with the same content."),
@@ -59,6 +60,14 @@ COMMITMENT_STATUSES: tuple[tuple[int, str], ...] = (
 )
 """N-ACTION responses (PS3.4 J.3.2)."""
 
+QUERY_KEYS: tuple[tuple[str, str], ...] = (
+    ("Query/Retrieve Level", "IMAGE"),
+    ("Study Instance UID", "of the study"),
+    ("Series Instance UID", "of the series of results"),
+    ("SOP Instance UID", "empty: asked for"),
+)
+"""Keys of a C-FIND (PS3.4 C.6.2.1), as `dicom_node.read_back` sends them."""
+
 
 def conformance_statement(settings: Settings) -> str:
     """Markdown, in the order of PS3.2 annex A. The same settings give the same text."""
@@ -68,6 +77,8 @@ def conformance_statement(settings: Settings) -> str:
         _storage_scp(settings),
         _commitment_scp(settings),
         _storage_scu(settings),
+        _commitment_scu(settings),
+        _query_scu(),
         _network(settings),
         _peers(settings),
         _security(settings),
@@ -83,6 +94,12 @@ def _overview() -> str:
         ("Secondary Capture Image Storage", SecondaryCaptureImageStorage, "yes", "yes"),
         ("Encapsulated PDF Storage", EncapsulatedPDFStorage, "yes", "yes"),
         ("Storage Commitment Push Model", StorageCommitmentPushModel, "yes", "yes"),
+        (
+            "Study Root Query/Retrieve Information Model – FIND",
+            StudyRootQueryRetrieveInformationModelFind,
+            "yes",
+            "no",
+        ),
     ]
     return "\n".join(
         [
@@ -99,8 +116,8 @@ def _overview() -> str:
             "",
             _table(("SOP class", "UID", "user (SCU)", "provider (SCP)"), rows),
             "",
-            "Transfer syntaxes that inflate (Deflated) and big endian are not offered. Query and "
-            "retrieve are not offered.",
+            "Transfer syntaxes that inflate (Deflated) and big endian are not offered. Query is "
+            "used to look results up in a destination (2.5), not provided; retrieve is neither.",
             "",
         ]
     )
@@ -118,7 +135,7 @@ def _application_entities(settings: Settings) -> str:
         (
             "Sender",
             settings.delivery.calling_ae_title,
-            "Storage SCU, Storage Commitment SCU",
+            "Storage SCU, Storage Commitment SCU, Query (Study Root FIND) SCU",
         ),
     ]
     return "\n".join(
@@ -160,11 +177,12 @@ def _storage_scp(settings: Settings) -> str:
 
 def _commitment_scp(settings: Settings) -> str:
     statuses = [(f"0x{code:04X}", when) for code, when in COMMITMENT_STATUSES]
-    own = [peer.name for peer in settings.peers if peer.host and peer.port]
+    own = [_called_back(peer) for peer in settings.peers if peer.remote]
     where = (
         f"on a new association to {', '.join(own)}; to other peers "
         if own
-        else "where a peer's host and port are set, on a new association to it; otherwise "
+        else "where a peer's host and port are set, on a new association to it, by TLS if its "
+        "tls_ca_file or tls_pinned_sha256 is set; otherwise "
     )
     return "\n".join(
         [
@@ -181,8 +199,12 @@ def _commitment_scp(settings: Settings) -> str:
     )
 
 
+def _called_back(peer: PeerSettings) -> str:
+    return f"{peer.name} ({'TLS' if peer.outbound_tls else 'plain TCP'})"
+
+
 def _storage_scu(settings: Settings) -> str:
-    rows = [(each.name, each.ae_title, each.host, each.port) for each in settings.destinations]
+    heads = ("destination", "AE title", "host", "port", "TLS", "confirmation")
     return "\n".join(
         [
             "### 2.3 Storage SCU",
@@ -192,7 +214,48 @@ def _storage_scu(settings: Settings) -> str:
             "",
             _table(("answer to a C-STORE", "statuses"), _store_answers()),
             "",
-            _table(("destination", "AE title", "host", "port"), rows),
+            _table(heads, [_destination(each) for each in settings.destinations]),
+            "",
+        ]
+    )
+
+
+def _destination(each: Destination) -> tuple[object, ...]:
+    tls = "yes" if each.outbound_tls else "no"
+    confirmation = "storage commitment" if each.commitment else "none"
+    if each.read_back:
+        confirmation = "C-FIND"
+    return (each.name, each.ae_title, each.host, each.port, tls, confirmation)
+
+
+def _commitment_scu(settings: Settings) -> str:
+    delivery = settings.delivery
+    return "\n".join(
+        [
+            "### 2.4 Storage Commitment SCU",
+            "",
+            "Where a destination's `commitment` is set: one N-ACTION (Action Type ID 1) per study "
+            "and destination once its results are stored. The N-EVENT-REPORT (Event Type ID 1 or "
+            "2) is taken on the association of the request, which stays open for 2 s, or later on "
+            "one that the destination opens to the Listener, proposing the SCP role. Without a "
+            f"report it is asked again after {delivery.confirmation_timeout_s:g} s, under a new "
+            f"Transaction UID, {delivery.confirmation_tries} times at most.",
+            "",
+        ]
+    )
+
+
+def _query_scu() -> str:
+    return "\n".join(
+        [
+            "### 2.5 Query SCU",
+            "",
+            "Where a destination's `read_back` is set: C-FIND of the Study Root model, one per "
+            "series of results, at level IMAGE, in Implicit VR Little Endian. No relational "
+            "query, no C-CANCEL. A result that is found counts as kept; one that is missing is "
+            "looked for again, as often as a storage commitment.",
+            "",
+            _table(("key", "value"), QUERY_KEYS),
             "",
         ]
     )
@@ -283,6 +346,11 @@ def _security(settings: Settings) -> str:
             f"B.9, B.12): TLS 1.2 (cipher suites {CIPHERS}) or TLS 1.3, both sides with "
             "certificates, the caller's bound to its AE title. No session tickets, renegotiation "
             "or compression. Certificates are read again when their files change.",
+            "",
+            "Destinations, and peers that are called back, are called by the same profile where "
+            "their `tls_ca_file` or `tls_pinned_sha256` is set: their certificate must be of that "
+            "authority and bear their name, or be the pinned one; there is no way back to plain "
+            "TCP.",
             "",
         ]
     )

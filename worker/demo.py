@@ -220,7 +220,7 @@ def _free_port() -> int:
 def _product(settings: Settings, out: Path, log: TextIO) -> Iterator[None]:
     """All processes of `fracture-screen up`, the listener answering."""
     stop = Event()
-    processes = all_processes(settings.listener.processes)
+    processes = all_processes(settings.listener.processes, settings.destination_names)
     supervisor = Supervisor(out / _SETTINGS, processes=processes, log=log)
     thread = Thread(target=supervisor.run, args=(stop,), name="supervisor")
     thread.start()

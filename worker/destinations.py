@@ -7,7 +7,7 @@ import structlog
 
 from db.ledger import Ledger
 from db.states import CircuitState
-from dicom_node.instance import OutboundTls, RemoteAE
+from dicom_node.instance import RemoteAE
 from worker.settings import DeliverySettings, Destination
 
 _log = structlog.get_logger(__name__)
@@ -18,7 +18,9 @@ Randomness = Callable[[], float]
 
 def remote_of(destination: Destination) -> RemoteAE:
     """The remote AE that a destination's settings name."""
-    return RemoteAE(destination.ae_title, destination.host, destination.port, _tls(destination))
+    return RemoteAE(
+        destination.ae_title, destination.host, destination.port, destination.outbound_tls
+    )
 
 
 def backoff(attempts: int, settings: DeliverySettings, randomness: Randomness) -> timedelta:
@@ -69,15 +71,3 @@ def next_try(
     if attempts >= maximum:
         return None
     return clock() + backoff(attempts, settings, randomness)
-
-
-def _tls(destination: Destination) -> OutboundTls | None:
-    if destination.tls_ca_file is None and destination.tls_pinned_sha256 is None:
-        return None
-    return OutboundTls(
-        ca_file=destination.tls_ca_file,
-        certificate_file=destination.tls_certificate_file,
-        key_file=destination.tls_key_file,
-        host_name=destination.tls_host_name,
-        pinned_sha256=destination.tls_pinned_sha256,
-    )

@@ -14,7 +14,7 @@ from dicom_node.instance import ReceivedInstance
 from dicom_node.radiograph import read_header
 from dicom_node.received import describe_file
 from dicom_node.result_file import is_own_result
-from dicom_node.spool import Spool
+from dicom_node.spool import Spool, modified_at
 from dicom_node.storage_scp import Receipt
 
 _log = structlog.get_logger(__name__)
@@ -94,7 +94,7 @@ class Intake:
         return found
 
     def _files_modified(self, oldest: float, newest: float) -> list[Path]:
-        return [path for path in self._spool.files() if oldest <= _modified_at(path) <= newest]
+        return [path for path in self._spool.files() if oldest <= modified_at(path) <= newest]
 
     def _adopt(self, path: Path) -> bool:
         if self._ledger.known_path(self._relative(path)):
@@ -132,11 +132,3 @@ def _is_own_result(path: Path) -> bool:
         return is_own_result(read_header(path))
     except UnreadableInstance:
         return False
-
-
-def _modified_at(path: Path) -> float:
-    """Never for a file that is gone: a duplicate is discarded while we look."""
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return math.inf

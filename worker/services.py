@@ -14,7 +14,7 @@ import structlog
 from db.errors import LedgerUnavailable
 from db.group_commit import GroupCommit
 from db.ledger import Ledger
-from worker.app import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, make_celery
+from worker.app import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, make_celery, queue_names
 from worker.commitments import make_commitments
 from worker.composition import (
     make_confirmer,
@@ -31,7 +31,7 @@ from worker.intake import Intake
 from worker.logs import configure_logging
 from worker.reception import make_listener, require_free_ports
 from worker.settings import Settings
-from worker.supervisor import Supervisor, listener_processes
+from worker.supervisor import Supervisor, delivery_processes, listener_processes
 from worker.tasks import register_delivery, register_screening
 
 _log = structlog.get_logger(__name__)
@@ -98,10 +98,13 @@ def dispatch(settings: Settings) -> None:
     )
 
 
-def work(settings: Settings, queues: Sequence[str] = QUEUES) -> None:
+def work(
+    settings: Settings, queues: Sequence[str] = QUEUES, destinations: Sequence[str] | None = None
+) -> None:
     """Take tasks from `queues`, one at a time, until SIGTERM; the present task is finished first.
 
-    One process and no fork (solo pool): TensorFlow does not survive one.
+    Of the delivery queue, those for `destinations` (default: all). One process and no fork (solo
+    pool): TensorFlow does not survive one.
     """
     configure_logging("work:" + ",".join(queues))
     app = make_celery(settings)
@@ -113,7 +116,7 @@ def work(settings: Settings, queues: Sequence[str] = QUEUES) -> None:
     worker = app.Worker(
         hostname=f"{'-'.join(queues)}.{os.getpid()}@%h",
         pool="solo",
-        queues=list(queues),
+        queues=queue_names(settings, queues, destinations),
         loglevel="WARNING",
         without_gossip=True,
         without_mingle=True,
@@ -122,6 +125,16 @@ def work(settings: Settings, queues: Sequence[str] = QUEUES) -> None:
     )
     _log.info("worker_started", queues=list(queues))
     worker.start()
+
+
+def deliver_in_processes(
+    settings: Settings, config: Path | None, destinations: Sequence[str]
+) -> None:
+    """Run a delivery worker per destination until SIGTERM or SIGINT."""
+    configure_logging("work:" + DELIVERY_QUEUE)
+    stop = stop_on_signal()
+    open_ledger(settings)
+    Supervisor(config, processes=delivery_processes(destinations)).run(stop)
 
 
 def stop_on_signal() -> Event:

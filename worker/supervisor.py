@@ -20,14 +20,6 @@ _LONGEST_PAUSE_S = 30.0
 _STABLE_AFTER_S = 60.0
 _STOP_GRACE_S = 45.0
 
-PROCESSES: dict[str, tuple[str, ...]] = {
-    "dispatcher": ("dispatch",),
-    "triage worker": ("work", "--queue", "triage"),
-    "delivery worker": ("work", "--queue", "delivery"),
-}
-"""Name → sub-command, besides the listeners. Delivery has its own, so that a slow PACS never holds
-up a screening."""
-
 
 def listener_processes(count: int) -> dict[str, tuple[str, ...]]:
     """Name → sub-command of `count` listeners; several share their ports."""
@@ -36,9 +28,25 @@ def listener_processes(count: int) -> dict[str, tuple[str, ...]]:
     return {f"listener {number}": ("listen", "--share-ports") for number in range(1, count + 1)}
 
 
-def all_processes(listeners: int) -> dict[str, tuple[str, ...]]:
+def delivery_processes(destinations: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Name → sub-command of the delivery workers: one per destination, so none waits for another.
+
+    Apart from screening, too: a slow PACS never holds that up.
+    """
+    work = ("work", "--queue", "delivery")
+    if len(destinations) <= 1:
+        return {"delivery worker": work}
+    return {f"delivery worker {name}": (*work, f"--destination={name}") for name in destinations}
+
+
+def all_processes(listeners: int, destinations: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Name → sub-command of everything that `up` runs."""
-    return {**listener_processes(listeners), **PROCESSES}
+    return {
+        **listener_processes(listeners),
+        "dispatcher": ("dispatch",),
+        "triage worker": ("work", "--queue", "triage"),
+        **delivery_processes(destinations),
+    }
 
 
 @dataclass(slots=True)
@@ -56,7 +64,7 @@ class Supervisor:
 
     Args:
         config: settings file that every process is given; None: the environment alone.
-        processes: name → sub-command, for example `all_processes(1)`.
+        processes: name → sub-command, for example `all_processes(1, [])`.
         log: where their logs go; None: our own standard error.
     """
 

@@ -5,7 +5,13 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 
-from tests.servers.product import SERVICES, Product, clean_environment, command, wait_for
+from tests.servers.product import (
+    SERVICES,
+    Product,
+    clean_environment,
+    service_command,
+    wait_for,
+)
 
 NAMES = ("listener", "dispatcher", "triage worker", "triage worker 2", "delivery worker")
 
@@ -51,7 +57,7 @@ class Fleet:
         service = SERVICES[name.removesuffix(" 2")]
         with (self.product.folder / "log.jsonl").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                command("--config", str(self.product.config), *service),
+                service_command(self.product.config, service),
                 stderr=log,
                 env=clean_environment(),
             )

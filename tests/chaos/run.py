@@ -31,10 +31,15 @@ from tests.servers.scripted_pacs import Reception, ScriptedPacs
 from worker.composition import open_ledger
 from worker.settings import load_settings
 
-_STEP_PATIENCE_S = 60.0
+_STEP_PATIENCE_S = 180.0
 _SETTLE_PATIENCE_S = 240.0
 _POLL_S = 0.005
-_SPOOL_POLL_S = 0.0003
+
+_MOMENTARY = {Step.RECEIVE_SPOOLING}
+"""Over in milliseconds: on a busy machine unseen at times, and then tried with another instance."""
+_MOMENT_PATIENCE_S = 5.0
+_MOMENT_POLL_S = 0.0003
+_TRIES_TO_SEE = 8
 
 SETTINGS = """
 data_folder = "{data}"
@@ -43,6 +48,8 @@ data_folder = "{data}"
 host = "127.0.0.1"
 port = {port}
 minimum_free_mib = 1
+[limits]
+decoder_timeout_s = 8
 [study]
 quiet_period_s = 0.3
 lease_s = 10
@@ -139,15 +146,8 @@ class _Run:
         return self.report
 
     def _one(self, kill: Kill) -> None:
-        phantoms = self._phantoms(kill)
-        is_reached = self._observer.watch(kill.step, phantoms[0].sop_instance_uid)
-        stored = threading.Event()
-        if kill.step is Step.DELIVER_STORED:
-            self._kill_before_the_answer(stored)
-            is_reached = stored.is_set
-        self._modality.send([phantom.path for phantom in phantoms])
-        poll_s = _SPOOL_POLL_S if kill.step is Step.RECEIVE_SPOOLING else _POLL_S
-        reached = _wait(is_reached, _STEP_PATIENCE_S, poll_s)
+        tries = _TRIES_TO_SEE if kill.step in _MOMENTARY else 1
+        reached = any(self._reach(kill) for _ in range(tries))
         self._pacs.before_answer = lambda reception: None
         if kill.step is not Step.DELIVER_STORED or not reached:
             time.sleep(kill.delay_s)
@@ -158,6 +158,19 @@ class _Run:
         ends = self._fleet.unexpected_ends()
         assert not ends, f"{ends} ended by themselves\n{self._product.log()}"
         self._tell(f"{kill.number + 1} {kill.step.name} {'reached' if reached else 'missed'}")
+
+    def _reach(self, kill: Kill) -> bool:
+        """Send this round's instances; whether its step was seen."""
+        phantoms = self._phantoms(kill)
+        is_reached = self._observer.watch(kill.step, phantoms[0].sop_instance_uid)
+        stored = threading.Event()
+        if kill.step is Step.DELIVER_STORED:
+            self._kill_before_the_answer(stored)
+            is_reached = stored.is_set
+        self._modality.send([phantom.path for phantom in phantoms])
+        if kill.step in _MOMENTARY:
+            return _wait(is_reached, _MOMENT_PATIENCE_S, _MOMENT_POLL_S)
+        return _wait(is_reached, _STEP_PATIENCE_S)
 
     def _kill_before_the_answer(self, stored: threading.Event) -> None:
         def kill(reception: Reception) -> None:

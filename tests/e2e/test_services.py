@@ -18,9 +18,9 @@ from tests.servers.product import (
     MakeProduct,
     Product,
     clean_environment,
-    command,
     destination_toml,
     run_command,
+    service_command,
     wait_for,
 )
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
@@ -29,7 +29,7 @@ from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 def start_another(product: Product, name: str) -> None:
     """A second process of a service that runs already."""
     product.processes[f"second {name}"] = subprocess.Popen(
-        command("--config", str(product.config), *SERVICES[name]),
+        service_command(product.config, SERVICES[name]),
         stderr=(product.folder / "log.jsonl").open("ab"),
         env=clean_environment(),
     )

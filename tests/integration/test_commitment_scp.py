@@ -1,16 +1,14 @@
 """Storage commitment provided: true per instance, on either association, through a restart."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from pydicom import Dataset, uid
-from pynetdicom import AE, evt
+from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
     StorageCommitmentPushModel,
@@ -18,96 +16,18 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 )
 from sqlalchemy import Engine
 
-from db.ledger import Ledger
-from dicom_node.access import ANYBODY, AccessList, Peer, Role
-from dicom_node.commitment import CLASS_CONFLICT, NO_SUCH_INSTANCE, CommitmentProvider
-from dicom_node.commitment_scu import CommitmentReport, request_commitment
+from dicom_node.access import AccessList, Peer, Role
+from dicom_node.commitment import CLASS_CONFLICT, NO_SUCH_INSTANCE
+from dicom_node.commitment_scu import CommitmentReport
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import RemoteAE
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import StorageScp
-from dicom_node.storage_scu import send_instances
+from tests.integration.commitments import Provider, Requestor, ask, store, until
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
-from worker.commitments import keeper
-from worker.composition import utc_now
-from worker.intake import Intake
 
 CR = str(uid.ComputedRadiographyImageStorage)
 DX = str(uid.DigitalXRayImageStorageForPresentation)
 STORED = str(radiograph_dataset().SOPInstanceUID)
-
-
-@dataclass
-class Requestor:
-    """A modality's own listener for reports; `status` is what it answers."""
-
-    reports: list[tuple[int, Dataset]] = field(default_factory=list)
-    roles: list[tuple[bool, bool]] = field(default_factory=list)
-    status: int = 0x0000
-
-    def report(self, event: evt.Event) -> tuple[int, None]:
-        proposed = event.assoc.requestor.role_selection.get(StorageCommitmentPushModel)
-        self.roles.append((bool(proposed.scu_role), bool(proposed.scp_role)))
-        self.reports.append((event.event_type, event.event_information))
-        return self.status, None
-
-    @contextmanager
-    def listening(self, port: int = 0) -> Iterator[RemoteAE]:
-        ae = AE("MODALITY")
-        ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-        handlers = [(evt.EVT_N_EVENT_REPORT, self.report)]
-        server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
-        assert server is not None
-        try:
-            yield RemoteAE("MODALITY", "127.0.0.1", server.server_address[1])
-        finally:
-            server.shutdown()
-
-    def wait(self, count: int = 1) -> tuple[int, Dataset]:
-        deadline = time.monotonic() + 20
-        while len(self.reports) < count:
-            assert time.monotonic() < deadline, "no report"
-            time.sleep(0.02)
-        return self.reports[-1]
-
-
-@dataclass
-class Provider:
-    """Our side: listener, ledger, provider; `address` is where reports go."""
-
-    folder: Path
-    engine: Engine
-    address: RemoteAE | None = None
-    access: AccessList = ANYBODY
-
-    @contextmanager
-    def running(self, *, reporting: bool = True) -> Iterator[RemoteAE]:
-        spool = Spool(self.folder / "spool")
-        intake = Intake(Ledger(self.engine, utc_now), spool, self.folder)
-        commitments = CommitmentProvider(
-            self.folder / "commitments",
-            "SCREEN",
-            keeper(self.engine, self.folder),
-            lambda title: self.address if title == "MODALITY" else None,
-            poll_s=0.05,
-        )
-        with StorageScp(
-            ae_title="SCREEN",
-            host="127.0.0.1",
-            port=0,
-            spool=spool,
-            sink=intake.register,
-            access=self.access,
-            commitments=commitments,
-        ) as scp:
-            if reporting:
-                commitments.start()
-            yield RemoteAE("SCREEN", "127.0.0.1", scp.port)
-            commitments.stop()
-
-    @property
-    def waiting(self) -> list[Path]:
-        return list((self.folder / "commitments").iterdir())
 
 
 @pytest.fixture
@@ -120,31 +40,15 @@ def instance(tmp_path: Path) -> Path:
     return write_instance(radiograph_dataset(), tmp_path / "a.dcm")
 
 
-def _store(node: RemoteAE, path: Path) -> None:
-    (sent,) = send_instances(node, [path], calling_ae_title="MODALITY")
-    assert sent.stored
-
-
-def _ask(
-    node: RemoteAE,
-    *references: tuple[str, str],
-    on_report: Callable[[CommitmentReport], bool] = lambda report: True,
-    wait_s: float = 0,
-) -> bool:
-    return request_commitment(
-        node, references, "1.2.3.99", on_report, calling_ae_title="MODALITY", wait_s=wait_s
-    )
-
-
 def test_a_stored_instance_is_committed_on_an_association_of_our_own(
     provider: Provider, instance: Path
 ) -> None:
     requestor = Requestor()
     with requestor.listening() as provider.address, provider.running() as node:
-        _store(node, instance)
-        _ask(node, (CR, STORED))
+        store(node, instance)
+        ask(node, (CR, STORED))
         kind, information = requestor.wait()
-        _until(lambda: provider.waiting == [])
+        until(lambda: provider.waiting == [])
 
     assert kind == 1
     assert information.TransactionUID == "1.2.3.99"
@@ -163,9 +67,9 @@ def test_a_report_comes_on_the_association_of_the_request_where_we_know_no_addre
         return True
 
     with provider.running() as node:
-        _store(node, instance)
-        assert _ask(node, (CR, STORED), on_report=keep, wait_s=10)
-        _until(lambda: provider.waiting == [])
+        store(node, instance)
+        assert ask(node, (CR, STORED), on_report=keep, wait_s=10)
+        until(lambda: provider.waiting == [])
 
     assert [report.kept for report in reports] == [(STORED,)]
 
@@ -173,8 +77,8 @@ def test_a_report_comes_on_the_association_of_the_request_where_we_know_no_addre
 def test_what_we_do_not_keep_fails_each_for_its_reason(provider: Provider, instance: Path) -> None:
     requestor = Requestor()
     with requestor.listening() as provider.address, provider.running() as node:
-        _store(node, instance)
-        _ask(node, (CR, STORED), (CR, "1.2.3.4"), (DX, STORED))
+        store(node, instance)
+        ask(node, (CR, STORED), (CR, "1.2.3.4"), (DX, STORED))
         kind, information = requestor.wait()
 
     assert kind == 2
@@ -192,10 +96,10 @@ def test_a_row_whose_file_is_gone_or_short_is_not_committed(
 ) -> None:
     requestor = Requestor()
     with requestor.listening() as provider.address, provider.running() as node:
-        _store(node, instance)
+        store(node, instance)
         (spooled,) = Spool(provider.folder / "spool").files()
         damage(spooled)
-        _ask(node, (CR, STORED))
+        ask(node, (CR, STORED))
         kind, information = requestor.wait()
 
     assert kind == 2
@@ -206,14 +110,14 @@ def test_a_request_survives_a_restart_before_its_report(provider: Provider, inst
     requestor = Requestor()
     with requestor.listening() as provider.address:
         with provider.running(reporting=False) as node:
-            _store(node, instance)
-            _ask(node, (CR, STORED))
+            store(node, instance)
+            ask(node, (CR, STORED))
         assert requestor.reports == []
         assert len(provider.waiting) == 1
 
         with provider.running():
             kind, _ = requestor.wait()
-            _until(lambda: provider.waiting == [])
+            until(lambda: provider.waiting == [])
 
     assert kind == 1
 
@@ -223,15 +127,15 @@ def test_a_report_that_is_not_taken_stays_for_another_try(
 ) -> None:
     requestor = Requestor(status=0x0110)
     with requestor.listening() as provider.address, provider.running() as node:
-        _store(node, instance)
-        _ask(node, (CR, STORED))
+        store(node, instance)
+        ask(node, (CR, STORED))
         requestor.wait()
     assert len(provider.waiting) == 1
 
     requestor.status = 0x0000
     with requestor.listening() as provider.address, provider.running():
         requestor.wait(2)
-        _until(lambda: provider.waiting == [])
+        until(lambda: provider.waiting == [])
 
 
 def test_two_processes_that_share_the_folder_report_once(
@@ -240,11 +144,11 @@ def test_two_processes_that_share_the_folder_report_once(
     requestor = Requestor()
     with requestor.listening() as provider.address:
         with provider.running(reporting=False) as node:
-            _store(node, instance)
-            _ask(node, (CR, STORED))
+            store(node, instance)
+            ask(node, (CR, STORED))
         with provider.running(), provider.running():
             requestor.wait()
-            _until(lambda: provider.waiting == [])
+            until(lambda: provider.waiting == [])
             time.sleep(0.3)
 
     assert len(requestor.reports) == 1
@@ -256,7 +160,7 @@ def test_who_may_not_store_may_not_ask(provider: Provider) -> None:
     )
     provider.access = AccessList("SCREEN", (peer,))
     with provider.running() as node, pytest.raises(AssociationFailed, match="0124"):
-        _ask(node, (CR, STORED))
+        ask(node, (CR, STORED))
     assert provider.waiting == []
 
 
@@ -292,10 +196,3 @@ def _association(node: RemoteAE) -> Iterator[Association]:
     assert association.is_established
     yield association
     association.release()
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)

@@ -101,7 +101,7 @@ def _break_rename(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
 
 
 def _break_folder_fsync(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-    monkeypatch.setattr("dicom_node.spool._sync_folder", _raise(error))
+    monkeypatch.setattr("dicom_node.spool.sync_folder", _raise(error))
 
 
 STEPS = {

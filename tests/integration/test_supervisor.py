@@ -63,7 +63,16 @@ def running_up(product: Product) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_supervisor_runs_every_service() -> None:
-    assert all_processes(1) == {**SERVICES, "listener": ("listen", "--processes", "1")}
+    assert all_processes(1, ["pacs"]) == {**SERVICES, "listener": ("listen", "--processes", "1")}
+
+
+def test_each_of_several_destinations_has_a_delivery_worker_of_its_own() -> None:
+    processes = all_processes(1, ["pacs", "research archive"])
+    assert "delivery worker" not in processes
+    assert processes["delivery worker research archive"] == (
+        *SERVICES["delivery worker"],
+        "--destination=research archive",
+    )
 
 
 def test_a_process_that_dies_is_started_again_and_the_others_stay(

@@ -1,7 +1,6 @@
 """A destination that remembers what it got, and can be told to refuse."""
 
 from pathlib import Path
-from types import TracebackType
 
 from dicom_node.instance import ReceivedInstance
 from dicom_node.spool import Spool
@@ -38,10 +37,5 @@ class FolderPacs:
         self._scp.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._scp.stop(1)

@@ -58,7 +58,7 @@ class Product:
         """Start services (all without names); returns when the listener answers."""
         for name in names or tuple(SERVICES):
             self.processes[name] = subprocess.Popen(
-                command("--config", str(self.config), *SERVICES[name]),
+                service_command(self.config, SERVICES[name]),
                 stderr=(self.folder / "log.jsonl").open("ab"),
                 env=clean_environment(),
             )
@@ -137,6 +137,7 @@ def configure(folder: Path, toml: str = "", *, top: str = "") -> Product:
     config.write_text(
         f'data_folder = "{folder / "data"}"\n{top}\n'
         f'[listener]\nhost = "127.0.0.1"\nport = {free_port()}\nminimum_free_mib = 1\n'
+        "[limits]\ndecoder_timeout_s = 20\n"
         f"[study]\nquiet_period_s = 0.5\nlease_s = 30\n{toml}"
     )
     return Product(folder, load_settings(config), config)
@@ -154,6 +155,11 @@ def destination_toml(name: str, ae_title: str, port: int) -> str:
 def command(*arguments: str) -> list[str]:
     """The command line `fracture-screen …` of this environment."""
     return [sys.executable, "-m", "worker.cli", *arguments]
+
+
+def service_command(config: Path, service: Sequence[str]) -> list[str]:
+    """A service that ends when we do, killed or not."""
+    return command("--config", str(config), *service, "--supervisor", str(os.getpid()))
 
 
 def run_command(*arguments: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:

@@ -67,6 +67,17 @@ def test_an_unknown_command_is_refused_by_name() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_worker_for_a_destination_that_is_not_set_is_refused_with_those_that_are(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text('[[destinations]]\nname = "pacs"\nae_title = "P"\nhost = "h"\nport = 104\n')
+    options = ("--queue", "delivery", "--destination", "pasc")
+    done = run_command("--config", str(config), "work", *options)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "error: no destination is called 'pasc'; the settings have: pacs"
+
+
 def test_settings_that_cannot_be_used_end_every_command_without_a_trace(tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
     config.write_text("[listener]\nprot = 104\n")

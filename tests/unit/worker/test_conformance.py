@@ -1,7 +1,8 @@
 from pathlib import Path
 
+from dicom_node.read_back import _query
 from tests.paths import REPOSITORY
-from worker.conformance import conformance_statement
+from worker.conformance import QUERY_KEYS, conformance_statement
 from worker.settings import Settings, load_settings
 
 
@@ -20,8 +21,9 @@ def test_the_statement_tells_ports_peers_and_destinations_of_the_live_settings(
         '[listener]\nport = 10400\nae_title = "TRIAGE"\n'
         '[listener.tls]\nport = 10401\ncertificate = "c"\nkey = "k"\nauthority = "a"\n'
         '[[peers]]\nname = "room|2"\nae_title = "DX2"\nnetworks = ["192.0.2.0/24"]\n'
-        'roles = ["store", "receive"]\nhost = "dx2"\nport = 104\n'
+        'roles = ["store", "receive"]\nhost = "dx2"\nport = 104\ntls_ca_file = "ca"\n'
         '[[destinations]]\nname = "pacs"\nae_title = "ARCHIVE"\nhost = "pacs.test"\nport = 105\n'
+        "read_back = true\n"
     )
 
     statement = conformance_statement(load_settings(config))
@@ -29,8 +31,20 @@ def test_the_statement_tells_ports_peers_and_destinations_of_the_live_settings(
     assert "| plain TCP port | 10400 |" in statement
     assert "| TLS port | 10401 |" in statement
     assert "| room\\|2 | DX2 | 192.0.2.0/24 | TRIAGE | store, receive |" in statement
-    assert "| pacs | ARCHIVE | pacs.test | 105 |" in statement
+    assert "| pacs | ARCHIVE | pacs.test | 105 | no | C-FIND |" in statement
+    assert "on a new association to room|2 (TLS); to other peers" in statement
     assert "The TLS port is open." in statement
+
+
+def test_we_are_user_of_commitment_and_query_and_provider_of_commitment_alone() -> None:
+    rows = conformance_statement(Settings()).splitlines()
+    assert "| Storage Commitment Push Model | 1.2.840.10008.1.20.1 | yes | yes |" in rows
+    query = "Study Root Query/Retrieve Information Model – FIND | 1.2.840.10008.5.1.4.1.2.2.1"
+    assert f"| {query} | yes | no |" in rows
+
+
+def test_the_keys_of_a_query_are_those_that_are_sent() -> None:
+    assert {name for name, _ in QUERY_KEYS} == {one.name for one in _query("1.2", "1.2.3")}
 
 
 def test_the_default_admits_this_machine_only_and_says_so() -> None:

@@ -43,6 +43,8 @@ def test_without_a_certificate_there_is_no_tls_port() -> None:
     [
         (PEER + PEER, "unique"),
         (PEER.replace('["store"]', '["receive"]'), "host and port"),
+        (PEER + 'tls_ca_file = "ca.crt"\n', "needs host and port"),
+        (PEER + 'tls_key_file = "key"\n', "belong together"),
         (PEER.replace("roles", "rolls"), "did you mean peers.roles"),
         (PEER.replace('["192.0.2.7"]', "[]"), "networks"),
         ('[listener.tls]\nkey = "k"\n', "needed together"),

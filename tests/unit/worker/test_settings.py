@@ -13,6 +13,7 @@ from worker.errors import SettingsError
 from worker.settings import (
     AETitle,
     Destination,
+    PeerSettings,
     Settings,
     field_reference,
     load_settings,
@@ -97,6 +98,20 @@ def test_a_key_like_none_points_to_the_list_of_all(tmp_path: Path) -> None:
     assert "fracture-screen settings show" in refusal(tmp_path, "zzqqxx = 1\n")
 
 
+@pytest.mark.parametrize("lease_s", [59, 60])
+def test_a_decoder_that_may_outlast_the_lease_is_refused_with_both_ways_out(
+    tmp_path: Path, lease_s: int
+) -> None:
+    told = refusal(tmp_path, f"[limits]\ndecoder_timeout_s = 60\n[study]\nlease_s = {lease_s}\n")
+    assert f"limits.decoder_timeout_s 60 must be shorter than study.lease_s {lease_s}" in told
+    assert "lower limits.decoder_timeout_s or raise study.lease_s" in told
+
+
+def test_a_decoder_that_ends_before_the_lease_is_taken(tmp_path: Path) -> None:
+    file = write(tmp_path, "[limits]\ndecoder_timeout_s = 60\n[study]\nlease_s = 61\n")
+    assert load_settings(file).limits.decoder_timeout_s == 60
+
+
 def test_an_unknown_variable_is_refused_and_the_nearest_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -155,7 +170,8 @@ def test_settings_cannot_be_changed_once_read() -> None:
 def test_every_setting_says_what_it_is() -> None:
     undescribed = [name for name, _, description in field_reference() if not description]
     assert undescribed == []
-    assert all(field.description for field in Destination.model_fields.values())
+    for section in (Destination, PeerSettings):
+        assert all(field.description for field in section.model_fields.values())
 
 
 def test_the_reference_holds_every_field_of_every_section() -> None:

@@ -4,24 +4,19 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from db.ledger import Ledger
 from db.records import DeliveryFilter, DeliveryRecord
 from db.states import DeliveryState
+from worker.commands.console import Json, out, print_json, settings_of
 from worker.composition import open_ledger
 from worker.errors import NothingToDo
-from worker.printing import print_json
-from worker.settings import load_settings
 
 deliveries_app = typer.Typer(
     no_args_is_help=True, help="Results on their way to destinations; dead letters."
 )
 
-out = Console(highlight=False)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 To = Annotated[str | None, typer.Option("--destination", help="Only to this destination.")]
 Of = Annotated[str | None, typer.Option("--study", help="Only of this Study Instance UID.")]
@@ -147,7 +142,7 @@ def discard(
 
 
 def _ledger(context: typer.Context) -> Ledger:
-    return open_ledger(load_settings(context.find_root().obj))
+    return open_ledger(settings_of(context))
 
 
 def _confirm(ledger: Ledger, chosen: DeliveryFilter, question: str, yes: bool) -> int:

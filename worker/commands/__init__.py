@@ -1,0 +1,1 @@
+"""The sub-commands of `fracture-screen`, a module per subject; `worker.cli` lists them."""

@@ -1,0 +1,32 @@
+"""Settings: one TOML file and the environment, read once per process, frozen, passed in.
+
+Nothing else in the product reads the environment. Every field has a description: they are the
+settings reference. A file per section of the settings file; `root` joins them, `loading` reads.
+"""
+
+from worker.settings.delivery import DeliverySettings
+from worker.settings.destinations import Destination
+from worker.settings.fields import AETitle
+from worker.settings.limits import LimitSettings
+from worker.settings.listener import ListenerSettings, ListenerTlsSettings
+from worker.settings.loading import load_settings
+from worker.settings.model import ModelSettings
+from worker.settings.peers import PeerSettings
+from worker.settings.reference import field_reference
+from worker.settings.root import Settings
+from worker.settings.study import StudySettings
+
+__all__ = [
+    "AETitle",
+    "DeliverySettings",
+    "Destination",
+    "LimitSettings",
+    "ListenerSettings",
+    "ListenerTlsSettings",
+    "ModelSettings",
+    "PeerSettings",
+    "Settings",
+    "StudySettings",
+    "field_reference",
+    "load_settings",
+]

@@ -1,0 +1,35 @@
+"""The settings reference: every field's name, default and description."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from worker.settings.destinations import Destination
+from worker.settings.peers import PeerSettings
+from worker.settings.root import Settings
+
+
+def field_reference() -> list[tuple[str, Any, str]]:
+    """(dotted name, default, description) of every setting. Any: defaults differ in type."""
+    return _fields_of(Settings, "")
+
+
+def known_names() -> list[str]:
+    """Dotted names of all that a file may hold."""
+    names = [name for name, _, _ in field_reference()]
+    return [
+        *Settings.model_fields,
+        *names,
+        *(f"destinations.{n}" for n in Destination.model_fields),
+        *(f"peers.{n}" for n in PeerSettings.model_fields),
+    ]
+
+
+def _fields_of(section: type[BaseModel], prefix: str) -> list[tuple[str, Any, str]]:
+    rows: list[tuple[str, Any, str]] = []
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            rows += _fields_of(field.annotation, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, field.default, field.description or ""))
+    return rows

@@ -1,0 +1,149 @@
+"""All sections together, with what holds between them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from worker.settings.delivery import DeliverySettings
+from worker.settings.destinations import Destination
+from worker.settings.limits import LimitSettings
+from worker.settings.listener import ListenerSettings
+from worker.settings.model import ModelSettings
+from worker.settings.peers import PeerSettings
+from worker.settings.remote import RemoteSettings
+from worker.settings.study import StudySettings
+
+ENVIRONMENT_PREFIX = "FRACTURE_SCREEN_"
+
+_DATABASES = ("postgresql+psycopg://", "postgresql://", "sqlite:///")
+
+
+class Settings(BaseSettings):
+    """All settings. Environment: FRACTURE_SCREEN_<SECTION>__<FIELD>, stronger than the file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    data_folder: Path = Field(
+        Path("fracture-screen-data"),
+        description="Everything that must last: spool, results, and the embedded database and "
+        "broker.",
+    )
+    database_url: str = Field(
+        "",
+        description="SQLAlchemy URL, e.g. postgresql+psycopg://user:password@host/name; "
+        "empty: SQLite in the data folder.",
+    )
+    broker_url: str = Field(
+        "", description="Celery broker, e.g. redis://host:6379/0; empty: files in the data folder."
+    )
+    listener: ListenerSettings = ListenerSettings()
+    study: StudySettings = StudySettings()
+    limits: LimitSettings = LimitSettings()
+    model: ModelSettings = ModelSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    destinations: tuple[Destination, ...] = Field(
+        (), description="Where results go; in the file one [[destinations]] table each."
+    )
+    peers: tuple[PeerSettings, ...] = Field(
+        (), description="Who may call the listener; in the file one [[peers]] table each."
+    )
+
+    @model_validator(mode="after")
+    def _check_between_sections(self) -> "Settings":
+        _require_unique_names("peers", self.peers)
+        _require_unique_names("destinations", self.destinations)
+        _require_lease_longer_than_decoder(self.study, self.limits)
+        return self
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: str) -> str:
+        if value and not value.startswith(_DATABASES):
+            raise ValueError(f"must begin with {' or '.join(_DATABASES)}")
+        return _checked_url(value)
+
+    @field_validator("broker_url")
+    @classmethod
+    def _check_broker_url(cls, value: str) -> str:
+        return _checked_url(value)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the TOML file that `load_settings` names."""
+        del dotenv_settings, file_secret_settings
+        file = TomlConfigSettingsSource(settings_cls, cls._toml_file)
+        return init_settings, env_settings, file
+
+    _toml_file: ClassVar[Path | None] = None
+
+    @property
+    def spool_folder(self) -> Path:
+        """Received instances, kept exactly as sent."""
+        return self.data_folder / "spool"
+
+    @property
+    def results_folder(self) -> Path:
+        """Result objects, frozen before their first delivery."""
+        return self.data_folder / "results"
+
+    @property
+    def destination_names(self) -> tuple[str, ...]:
+        """In the order of the file."""
+        return tuple(destination.name for destination in self.destinations)
+
+    @property
+    def is_embedded_database(self) -> bool:
+        """Whether the ledger is our own SQLite file, which `up` may create and migrate."""
+        return not self.database_url
+
+    @property
+    def effective_database_url(self) -> str:
+        """The URL in force."""
+        return self.database_url or f"sqlite:///{self.data_folder.resolve() / 'ledger.sqlite'}"
+
+
+def _require_unique_names(section: str, remotes: Sequence[RemoteSettings]) -> None:
+    names = [remote.name for remote in remotes]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{section} must have unique names, got {', '.join(names)}")
+
+
+def _require_lease_longer_than_decoder(study: StudySettings, limits: LimitSettings) -> None:
+    if limits.decoder_timeout_s >= study.lease_s:
+        raise ValueError(
+            f"limits.decoder_timeout_s {limits.decoder_timeout_s:g} must be shorter than "
+            f"study.lease_s {study.lease_s:g}: a worker that waits for a decoder would lose its "
+            "study to another one; lower limits.decoder_timeout_s or raise study.lease_s"
+        )
+
+
+def _checked_url(value: str) -> str:
+    """Refuse what is no URL here: later errors might show the password in it."""
+    try:
+        if value:
+            make_url(value)
+    except (ArgumentError, ValueError):
+        raise ValueError(
+            "is no URL of the form scheme://user:password@host:port/name; "
+            "percent-encode special characters of user and password"
+        ) from None
+    return value

@@ -126,9 +126,7 @@ def test_pdu_events_come_before_the_message_takes_the_fragment() -> None:
     assert "msg_queue" in vars(DIMSEServiceProvider(Association(AE(), "acceptor")))
 
 
-def test_the_upper_layers_loop_asks_for_primitives_then_for_pdus() -> (
-    None
-):
+def test_the_upper_layers_loop_asks_for_primitives_then_for_pdus() -> None:
     # _is_transport_event does all three, so that the loop need not sleep.
     source = _source(DULServiceProvider.run_reactor)
     order = [

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := worker dicom_node models training db tests
 
-.PHONY: demo test install system-packages lint types imports unit security chaos bench lock clean
+.PHONY: demo test install system-packages lint types imports unit security chaos fuzz bench lock clean
 
 demo: install
 	rm -rf demo-results
@@ -44,6 +44,10 @@ security: install # what each attack costs
 chaos: install # KILLS, SEED; PRODUCTION=1 for PostgreSQL and Redis
 	$(BIN)/python -m tests.chaos.run --kills $(or $(KILLS),100) --seed $(or $(SEED),1) $(if $(PRODUCTION),--production)
 
+fuzz: install # CASES, SEED; atheris has no wheel for every Python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock
+	$(BIN)/python -m tests.fuzz --cases $(or $(CASES),20000) --seed $(or $(SEED),1)
+
 bench: install system-packages
 	$(BIN)/python -m tests.bench.inference
 	$(BIN)/python -m tests.bench.end_to_end
@@ -52,6 +56,7 @@ bench: install system-packages
 lock: # needs uv: pip install uv
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--extra training --extra dev pyproject.toml -o requirements.lock
+	echo 'atheris>=3.0' | uv pip compile --generate-hashes --no-header --no-annotate - -o requirements-fuzz.lock
 
 clean:
 	rm -rf $(VENV) demo-results .pytest_cache .mypy_cache .ruff_cache

@@ -40,7 +40,7 @@ class CommitmentReport:
     """What a destination says of one request.
 
     `kept`: SOP Instance UIDs that it took responsibility for. `failed`: those that it did not, with
-    the Failure Reason (0008,1197).
+    the Failure Reason (0008,1197); what is named as both counts as failed.
     """
 
     transaction_uid: str
@@ -137,11 +137,19 @@ def read_report(event_type: int | None, information: Dataset) -> CommitmentRepor
     failed = information.get("FailedSOPSequence") or []
     if len(kept) + len(failed) > _MAXIMUM_REFERENCES:
         raise MalformedInstance("more references than were asked for", status=_INVALID_ARGUMENT)
+    failures = {_referenced(item): _failure_reason(item) for item in failed}
+    kept_uids = (_referenced(item) for item in kept)
+    # Of an instance that is named as kept and as failed, the failure counts.
     return CommitmentReport(
-        transaction_uid,
-        tuple(_referenced(item) for item in kept),
-        {_referenced(item): int(item.get("FailureReason") or 0x0110) for item in failed},
+        transaction_uid, tuple(each for each in kept_uids if each not in failures), failures
     )
+
+
+def _failure_reason(item: Dataset) -> int:
+    reason = int(item.get("FailureReason") or _PROCESSING_FAILURE)
+    if not 0 < reason <= 0xFFFF:
+        raise MalformedInstance(f"failure reason {reason}", status=_INVALID_ARGUMENT)
+    return reason
 
 
 def _referenced(item: Dataset) -> str:

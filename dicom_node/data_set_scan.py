@@ -15,6 +15,9 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
 _ITEM_END = 0xFFFEE00D
 _SEQUENCE_END = 0xFFFEE0DD
+_ITEM_GROUP = 0xFFFE
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_PIXEL_GROUP = 0x7FE0
 _LONG_VRS = frozenset(str(vr).encode() for vr in EXPLICIT_VR_LENGTH_32)
 _MAX_DEPTH = 64
 _MAX_ELEMENTS = 250_000
@@ -25,6 +28,8 @@ _IDENTIFIERS = {
     0x0020000D: "Study Instance UID",
     0x0020000E: "Series Instance UID",
 }
+
+_UID_VRS = (b"", b"UI", b"UN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +66,48 @@ def scan_data_set(encoded: memoryview, *, implicit_vr: bool) -> DataSetUids:
     """The UIDs of an encoded data set whose every length is accounted for to the last byte.
 
     Raises MalformedInstance (0xC000) when it is truncated, has trailing bytes, nests more than 64
-    sequences or has more than 250,000 elements (each costs whoever parses it some 500 bytes).
+    sequences or has more than 250,000 elements (each costs whoever parses it some 500 bytes); and
+    where parsers would not see what it holds: items outside a sequence, file meta information,
+    attributes after the pixels, explicit VR where implicit VR is stated.
     """
     found: dict[int, str] = {}
     position = 0
     budget = _Budget()
+    pixels_seen = False
+    implicit_vr = _is_implicit(encoded, stated=implicit_vr)
     while position < len(encoded):
         header = _read_header(encoded, position, budget, implicit_vr=implicit_vr)
+        _require_in_place(header.tag, pixels_seen=pixels_seen)
+        pixels_seen |= header.tag in _PIXELS
         position = _skip_value(encoded, header, budget, implicit_vr=implicit_vr, depth=0)
         if header.tag in _IDENTIFIERS and header.length != _UNDEFINED:
             found[header.tag] = _uid(encoded, header)
     return DataSetUids(*(found.get(tag, "") for tag in _IDENTIFIERS))
+
+
+def _is_implicit(encoded: memoryview, *, stated: bool) -> bool:
+    implicit = _looks_implicit(encoded, 0, assumed=stated)
+    if stated and not implicit:
+        raise MalformedInstance("encoded in explicit VR, where implicit VR is stated")
+    return implicit
+
+
+def _looks_implicit(encoded: memoryview, position: int, *, assumed: bool) -> bool:
+    """The encoding that parsers take: pydicom goes by the first element of a data set."""
+    vr = bytes(encoded[position + 4 : position + 6])
+    return assumed if len(vr) < 2 else not all(0x41 <= byte <= 0x5A for byte in vr)
+
+
+def _require_in_place(tag: int, *, pixels_seen: bool) -> None:
+    """PS3.5 7.1 and 7.5; pydicom ends a data set at a delimiter, and a header at the pixels."""
+    group = tag >> 16
+    if group == _ITEM_GROUP:
+        raise MalformedInstance(f"{_name(tag)} outside a sequence")
+    if group <= 2:
+        # In a file they would be taken for its file meta information, transfer syntax and all.
+        raise MalformedInstance(f"{_name(tag)} belongs to no data set")
+    if pixels_seen and group < _PIXEL_GROUP:
+        raise MalformedInstance(f"{_name(tag)} comes after the pixels")
 
 
 def _read_header(
@@ -85,7 +121,7 @@ def _read_header(
     vr = bytes(encoded[position + 4 : position + 6])
     # A VR that isn't two capitals: some writers switch to implicit VR in mid-stream, and pydicom
     # reads it so.
-    if implicit_vr or group == 0xFFFE or not b"AA" <= vr <= b"ZZ":
+    if implicit_vr or group == _ITEM_GROUP or not b"AA" <= vr <= b"ZZ":
         (length,) = struct.unpack_from("<L", encoded, position + 4)
         return _Header(tag, b"", length, position + 8)
     if vr not in _LONG_VRS:
@@ -101,9 +137,7 @@ def _skip_value(
     encoded: memoryview, header: _Header, budget: _Budget, *, implicit_vr: bool, depth: int
 ) -> int:
     if header.length == _UNDEFINED:
-        # Items of an undefined length UN are implicit VR (PS3.5 6.2.2 note).
-        items_implicit = implicit_vr or header.vr in (b"", b"UN")
-        return _skip_items(encoded, header, budget, implicit_vr=items_implicit, depth=depth + 1)
+        return _skip_items(encoded, header, budget, implicit_vr=implicit_vr, depth=depth + 1)
     end = header.value_at + header.length
     if end > len(encoded):
         raise MalformedInstance(
@@ -124,28 +158,47 @@ def _skip_items(
             return item.value_at
         if item.tag != _ITEM:
             raise MalformedInstance(f"{_name(parent.tag)}: {_name(item.tag)} in place of an item")
-        if item.length == _UNDEFINED:
+        if item.length == _UNDEFINED or _holds_data_sets(parent):
             position = _skip_elements(encoded, item, budget, implicit_vr=implicit_vr, depth=depth)
         else:
             position = _skip_value(encoded, item, budget, implicit_vr=implicit_vr, depth=depth)
     raise MalformedInstance(f"truncated: {_name(parent.tag)} is not closed")
 
 
+def _holds_data_sets(parent: _Header) -> bool:
+    """Whether the items of an element of undefined length are no fragments of pixels."""
+    return parent.vr in (b"", b"SQ", b"UN") and parent.tag not in _PIXELS
+
+
 def _skip_elements(
     encoded: memoryview, item: _Header, budget: _Budget, *, implicit_vr: bool, depth: int
 ) -> int:
+    ends_itself = item.length == _UNDEFINED
+    end = len(encoded)
+    if not ends_itself:
+        end = _skip_value(encoded, item, budget, implicit_vr=implicit_vr, depth=depth)
     position = item.value_at
-    while position < len(encoded):
+    # Also within explicit VR: items of a UN are implicit VR (PS3.5 6.2.2 note), mostly.
+    implicit_vr = implicit_vr or _looks_implicit(encoded, position, assumed=False)
+    while position < end:
         header = _read_header(encoded, position, budget, implicit_vr=implicit_vr)
-        if header.tag == _ITEM_END:
+        if ends_itself and header.tag == _ITEM_END:
             return header.value_at
+        if header.tag >> 16 == _ITEM_GROUP:
+            raise MalformedInstance(f"{_name(header.tag)} in place of an element")
         position = _skip_value(encoded, header, budget, implicit_vr=implicit_vr, depth=depth)
-    raise MalformedInstance("truncated: an item is not closed")
+    if ends_itself:
+        raise MalformedInstance("truncated: an item is not closed")
+    if position > end:
+        raise MalformedInstance("an element reaches beyond its item")
+    return position
 
 
 def _uid(encoded: memoryview, header: _Header) -> str:
     if header.length > 65:
         raise MalformedInstance(f"{_IDENTIFIERS[header.tag]} is {header.length} bytes long")
+    if header.vr not in _UID_VRS:
+        raise MalformedInstance(f"{_IDENTIFIERS[header.tag]} has another VR than UI")
     value = bytes(encoded[header.value_at : header.value_at + header.length])
     return value.decode("ascii", errors="replace").rstrip("\0 ")
 

@@ -13,6 +13,9 @@ from pydicom.multival import MultiValue
 Stored = NDArray[np.integer[Any]]
 Grey = NDArray[np.float32]
 
+_LARGEST = 1e30
+"""Of a window's numbers: float32 ends at 3e38, and the pipeline needs some room."""
+
 
 def displayed_values(stored: Stored, header: Dataset) -> Grey:
     """Stored values (any shape) as they are meant to be seen, float32 in [0, 1], bone bright.
@@ -20,7 +23,8 @@ def displayed_values(stored: Stored, header: Dataset) -> Grey:
     Modality LUT or rescale (PS3.3 C.11.1), then VOI LUT or the first usable window (C.11.2) scaled
     over the VOI's output range. Without either, or where it shows one shade only, from the smallest
     to the largest value that is not padding; a constant image gives zeros. MONOCHROME1 and
-    Presentation LUT Shape INVERSE are inverted; padding (C.7.5.1.1.2) ends as 0.
+    Presentation LUT Shape INVERSE are inverted; padding (C.7.5.1.1.2) ends as 0. Raises ValueError
+    where the header makes something else than such values of them.
     """
     padding = _padding(stored, header)
     modality = _modality_values(stored, header)
@@ -33,6 +37,9 @@ def displayed_values(stored: Stored, header: Dataset) -> Grey:
         np.subtract(1, grey, out=grey)
     if padding is not None:
         grey[padding] = 0
+    # No number at all fails here, too; a network would make "negative" of it.
+    if not (grey.min() >= 0 and grey.max() <= 1):
+        raise ValueError("the greyscale transformations lead out of [0, 1]")
     return grey
 
 
@@ -53,10 +60,13 @@ def _modality_values(stored: Stored, header: Dataset) -> Grey:
     slope = _number(header.get("RescaleSlope"), default=1.0)
     intercept = _number(header.get("RescaleIntercept"), default=0.0)
     values = stored.astype(np.float32)
-    if slope != 1:
+    if slope == 1 and not intercept:
+        return values
+    with np.errstate(over="ignore", invalid="ignore"):
         values *= np.float32(slope)
-    if intercept:
         values += np.float32(intercept)
+        if not np.isfinite([values.min(), values.max()]).all():
+            raise ValueError(f"Rescale Slope {slope:g} and Intercept {intercept:g} leave no image")
     return values
 
 
@@ -68,7 +78,8 @@ def _voi_values(modality: Grey, header: Dataset) -> Grey | None:
         return values
     function = str(header.get("VOILUTFunction") or "LINEAR").upper()
     for centre, width in _windows(header):
-        if width > (1 if function == "LINEAR" else 0):
+        narrowest = 1 if function == "LINEAR" else 1 / _LARGEST
+        if abs(centre) < _LARGEST and narrowest < width < _LARGEST:
             return _windowed(modality, centre, width, function)
     return None
 

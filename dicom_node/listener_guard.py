@@ -31,6 +31,7 @@ from dicom_node.listener_upper_layer import DataSetFile
 MIB = 1024 * 1024
 
 _PERMANENT, _BY_USER = 0x01, 0x01
+_BY_ACSE, _NO_REASON_GIVEN = 0x02, 0x01
 _TRANSIENT, _BY_PRESENTATION_LAYER = 0x02, 0x03
 _TEMPORARY_CONGESTION, _LOCAL_LIMIT_EXCEEDED = 0x01, 0x02
 
@@ -78,12 +79,16 @@ class ListenerGuard:
         return admission is not None and role in admission.roles
 
     def on_requested(self, event: Event) -> None:
-        """EVT_REQUESTED: reject who isn't allowed, too many of one peer, and all on a full disk."""
+        """EVT_REQUESTED: reject who isn't allowed, too many of one peer, all on a full disk."""
         caller = _caller(event.assoc)
         verdict = self._access.judge(caller)
         if isinstance(verdict, Refusal):
             _log_refusal(caller, verdict)
             _reject(event.assoc, _PERMANENT, _BY_USER, verdict.reason.value)
+        elif _lacks_transfer_syntax(event.assoc):
+            # Negotiating it would end the association's thread and leave its connection open.
+            _log.warning("association_rejected_malformed", peer=caller.address)
+            _reject(event.assoc, _PERMANENT, _BY_ACSE, _NO_REASON_GIVEN)
         elif not self._has_room():
             _log.critical("association_rejected_disk_full", peer=caller.address)
             _reject(event.assoc, _TRANSIENT, _BY_PRESENTATION_LAYER, _TEMPORARY_CONGESTION)
@@ -136,6 +141,13 @@ def _caller(association: Association) -> Caller:
         address=association.requestor.address,
         certificate_names=caller_certificate(association),
     )
+
+
+def _lacks_transfer_syntax(association: Association) -> bool:
+    """Whether a proposed presentation context has none; PS3.8 9.3.2.2 demands one."""
+    request = cast(A_ASSOCIATE, association.requestor.primitive)
+    contexts = request.presentation_context_definition_list
+    return not all(context.transfer_syntax for context in contexts)
 
 
 def _reject(association: Association, result: int, source: int, diagnostic: int) -> None:

@@ -138,6 +138,8 @@ def read_radiographs(
         _require_radiograph(header, scope)
         _require_within_limits(header, limits)
         dataset = parse_file(path, stop_before_pixels=False)
+        # Again: what follows the pixels may have changed what is decoded.
+        _require_within_limits(dataset, limits)
         frames = [displayed_values(stored, dataset) for stored in _decoded_frames(dataset)]
         return radiographs_from(header, frames)
     except (DicomNodeError, MemoryError):
@@ -211,13 +213,21 @@ def _decoded_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:  # Any: 8 or 16
     if transfer_syntax.is_encapsulated:
         _require_honest_codestreams(dataset)
     plugin = DECODERS.get(transfer_syntax, "")
+    stated, decoded = _number_of_frames(dataset), 0
     try:
-        yield from iter_pixels(dataset, decoding_plugin=plugin)
+        for frame in iter_pixels(dataset, decoding_plugin=plugin):
+            decoded += 1
+            if decoded > stated:
+                break
+            yield frame
     except MemoryError:
         raise
     except Exception as error:  # decoders raise whatever the bytes provoke
         detail = f"{transfer_syntax.name} ({type(error).__name__})"
         raise NotEligible(Reason.UNDECODABLE, detail) from error
+    if decoded != stated:
+        # pydicom goes on with what it finds, past the limits that were checked.
+        raise NotEligible(Reason.UNDECODABLE, f"{stated} frames stated, others found")
 
 
 def _require_honest_codestreams(dataset: Dataset) -> None:

@@ -56,6 +56,10 @@ def describe_file(path: Path, calling_ae_title: str) -> ReceivedInstance:
         uids = _uids(header)
     except MalformedInstance as error:
         raise UnreadableInstance(f"{path.name}: {error}") from error
+    except Exception as error:
+        # pydicom converts values when they are used and raises whatever they provoke.
+        kind = type(error).__name__
+        raise UnreadableInstance(f"{path.name}: malformed attribute ({kind})") from None
     digest, size = _digest(path)
     return ReceivedInstance(
         study_instance_uid=uids.study_instance_uid,

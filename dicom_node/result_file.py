@@ -48,8 +48,15 @@ def is_own_result(dataset: Dataset) -> bool:
     """Whether we made this object: a DERIVED or non-image object of our equipment.
 
     Looked for in Manufacturer and in Contributing Equipment (PS3.3 C.12.1), which survives a
-    PACS that writes its own Manufacturer.
+    PACS that writes its own Manufacturer. What cannot be converted was not written by us.
     """
+    try:
+        return _bears_our_name(dataset)
+    except Exception:  # pydicom converts values when they are used and raises whatever they provoke
+        return False
+
+
+def _bears_our_name(dataset: Dataset) -> bool:
     image_type = dataset.get("ImageType") or ["DERIVED"]
     if "DERIVED" not in image_type:
         return False

@@ -316,3 +316,16 @@ def test_leftovers_of_killed_writers_go_after_a_while(reception: Reception) -> N
     age(old, 2 * ORPHAN_AGE_S)
     reception.intake.reconcile(orphan_age_s=0)
     assert list(temporary.iterdir()) == [young]
+
+
+def test_an_attribute_of_an_unknown_vr_stops_neither_intake_nor_reconciler(
+    reception: Reception,
+) -> None:
+    dataset = radiograph_dataset()
+    dataset.ImageType = ["ORIGINAL", "PRIMARY"]
+    known, unknown = b"\x08\x00\x08\x00CS", b"\x08\x00\x08\x00CZ"
+    path = reception.spool.write(reception.write(dataset).read_bytes().replace(known, unknown)).path
+    age(path, 2 * ORPHAN_AGE_S)
+
+    assert reception.intake.reconcile() == 1
+    assert reception.intake.register(describe_file(path, "MODALITY")) is Receipt.ACCEPTED

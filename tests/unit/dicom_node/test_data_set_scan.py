@@ -68,6 +68,34 @@ def test_sequences_nested_too_deep_are_malformed() -> None:
         scan_data_set(memoryview((sequence + item) * 5000), implicit_vr=False)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (b"\xfe\xff\xdd\xe0\0\0\0\0", b"", "outside a sequence"),
+        (b"\x02\x00\x10\x00UI\x02\x001.", b"", "belongs to no data set"),
+        (b"", b"\x10\x00\x20\x00LO\x02\x00ID", "after the pixels"),
+    ],
+)
+def test_what_parsers_would_not_see_is_malformed(before: bytes, after: bytes, reason: str) -> None:
+    whole = before + encoded(radiograph_dataset()) + after
+
+    with pytest.raises(MalformedInstance, match=reason):
+        scan_data_set(memoryview(whole), implicit_vr=False)
+
+
+def test_explicit_vr_where_implicit_vr_is_stated_is_malformed() -> None:
+    with pytest.raises(MalformedInstance, match="encoded in explicit VR"):
+        scan_data_set(memoryview(encoded(radiograph_dataset())), implicit_vr=True)
+
+
+def test_implicit_vr_where_explicit_vr_is_stated_is_read_as_pydicom_reads_it() -> None:
+    dataset = radiograph_dataset()
+
+    found = scan_data_set(memoryview(encoded(dataset, implicit_vr=True)), implicit_vr=False)
+
+    assert found.sop_instance_uid == dataset.SOPInstanceUID
+
+
 @given(st.binary(max_size=400), st.booleans())
 def test_any_bytes_are_either_scanned_or_malformed(junk: bytes, implicit_vr: bool) -> None:
     with suppress(MalformedInstance):

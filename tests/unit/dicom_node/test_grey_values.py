@@ -52,6 +52,34 @@ def test_the_first_of_several_windows_is_used() -> None:
     assert np.array_equal(displayed_values(stored, several), displayed_values(stored, first))
 
 
+@pytest.mark.parametrize(("centre", "width"), [("nan", "9"), ("9", "inf"), ("1e300", "1e300")])
+def test_a_window_that_is_no_number_is_passed_over(centre: str, width: str) -> None:
+    stored = gradient()
+    header = _header(stored, WindowCenter=centre, WindowWidth=width)
+
+    assert np.array_equal(
+        displayed_values(stored, header), displayed_values(stored, _header(stored))
+    )
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [("nan", "0"), ("inf", "0"), ("1", "1e39")])
+def test_a_rescale_that_leaves_no_numbers_is_an_error(slope: str, intercept: str) -> None:
+    header = _header(gradient(), RescaleSlope=slope, RescaleIntercept=intercept)
+
+    with pytest.raises(ValueError, match="leave no image"):
+        displayed_values(gradient(), header)
+
+
+def test_a_lut_that_leads_out_of_range_is_an_error() -> None:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS", [3, 0, 16])
+    item.add_new("LUTData", "SS", [-5, -1, 7])
+    header = _header(gradient(), VOILUTSequence=Sequence([item]))
+
+    with pytest.raises(ValueError, match="out of"):
+        displayed_values(gradient(), header)
+
+
 def test_an_unusable_window_is_passed_over() -> None:
     stored = gradient()
     header = _header(stored, WindowCenter=[0, 1000], WindowWidth=[0, 500])

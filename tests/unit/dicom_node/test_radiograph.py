@@ -122,6 +122,14 @@ def test_what_is_not_eligible_is_refused_with_its_reason(
     assert _refused(write_instance(dataset, tmp_path / "a.dcm")) is reason
 
 
+def test_more_frames_than_stated_are_refused(tmp_path: Path) -> None:
+    dataset = radiograph_dataset(rows=4, columns=4)
+    dataset.PixelData = bytes(2 * 4 * 4 * 3)
+
+    with pytest.raises(NotEligible, match="1 frames stated"):
+        _read(write_instance(dataset, tmp_path / "a.dcm"))
+
+
 def test_our_own_results_are_refused(tmp_path: Path) -> None:
     rgb = np.zeros((10, 10, 3), np.uint8)
     result = build_secondary_capture(

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worker.data_cli import data_app
 from worker.deliveries_cli import deliveries_app
 from worker.printing import print_json
 from worker.settings import Settings, load_settings
@@ -30,6 +31,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(db_app, name="db")
 app.add_typer(settings_app, name="settings")
 app.add_typer(deliveries_app, name="deliveries")
+app.add_typer(data_app, name="data")
 certs_app = typer.Typer(no_args_is_help=True, help="Certificates for tests of the TLS port.")
 app.add_typer(certs_app, name="certs")
 

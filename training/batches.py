@@ -11,7 +11,8 @@ import numpy.typing as npt
 from models.prediction import FloatArray
 from models.preprocessing import Preprocessing, letterbox, to_network_input
 from training.augmentation import Augmentation
-from training.data.example import Example, read_pixels
+from training.data.example import Example
+from training.data.pixels import read_pixels
 
 CACHE_SCALE = 2
 """Cached at twice the input size: an augmented picture is resampled once and then averaged down."""

@@ -10,17 +10,12 @@ import numpy.typing as npt
 
 from models.calibration import Calibration
 from models.prediction import OperatingPoints
-from training.evaluate import (
-    Estimate,
-    auc,
-    choose_operating_points,
-    fit_calibration,
-    sensitivity,
-    specificity,
-    with_interval,
-)
 from training.recipe import Recipe
-from training.splits import Split
+from training.splits import TEST, TRAIN, VALIDATION, Split
+from training.statistics.calibration import fit_calibration
+from training.statistics.figures import auc, sensitivity, specificity
+from training.statistics.intervals import Estimate, with_interval
+from training.statistics.operating_points import choose_operating_points
 
 SENSITIVITY_GOAL = 0.90
 SPECIFICITY_GOAL = 0.95
@@ -55,7 +50,10 @@ class ModelName:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredExamples:
-    """A part of the data with the network's logits; all arrays (n)."""
+    """A part of the data with the network's logits; all arrays (n).
+
+    `hardware` is true also where the data set does not say that there is none.
+    """
 
     logits: npt.NDArray[np.float64]
     fractured: npt.NDArray[np.bool_]
@@ -146,9 +144,7 @@ def _training_facts(recipe: Recipe, split: Split, data_attribution: str) -> Mapp
         "recipe": asdict(recipe),
         "split": {
             "by": "blocks of 40 consecutive ids, joined where they share a duplicate",
-            "train": len(split.train),
-            "validation": len(split.validation),
-            "test": len(split.test),
+            **{part: len(split.rows(part)) for part in (TRAIN, VALIDATION, TEST)},
             "digest": split.digest,
         },
         "operating_points": f"chosen on validation data: sensitivity ≥ {SENSITIVITY_GOAL}, "

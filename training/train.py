@@ -20,16 +20,28 @@ from models.bundle import rounded_for_storage, save_bundle
 from models.engine import get_weights, set_weights
 from training.batches import AugmentedBatches, cache_radiographs, serving_inputs
 from training.card import ModelName, ScoredExamples, make_card
-from training.data.example import Example
+from training.data.example import Example, LabelledFolder
 from training.errors import DataError, RunError
 from training.recipe import Recipe
-from training.splits import Split, split_by_group
+from training.split_file import save_split
+from training.splits import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Split,
+    Stratum,
+    fold_as_test,
+    folds_plan,
+    make_split,
+)
 
 RECIPE_FILE = "recipe.json"
 SPLIT_FILE = "split.json"
 EPOCHS_FILE = "epochs.jsonl"
 BACKUP_FOLDER = "backup"
 BEST_WEIGHTS = "best.weights.h5"
+FOLDS = 6
+"""One for test, one for validation, four for training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +58,10 @@ Report = Callable[[Progress], None]
 
 
 def train(
-    examples: Sequence[Example],
+    data: LabelledFolder,
     recipe: Recipe,
     *,
     name: ModelName,
-    data_attribution: str,
     backbone_weights: Path,
     out: Path,
     report: Report = lambda _: None,
@@ -68,21 +79,23 @@ def train(
         raise DataError(f"{backbone_weights} is missing; --weights names the ImageNet weights file")
     out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
-    split = split_by_group(examples, recipe.seed)
+    plan = folds_plan(FOLDS, recipe.seed, [Stratum.LABEL])
+    split = fold_as_test(data.examples, make_split(data.examples, plan), 0)
     _refuse_another_run(out, recipe, split)
-    _write_json(out / RECIPE_FILE, asdict(recipe))
-    _write_json(out / SPLIT_FILE, _split_names(examples, split))
+    (out / RECIPE_FILE).write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+    if not (out / SPLIT_FILE).is_file():
+        save_split(out / SPLIT_FILE, data, split, plan)
 
     network = _pretrained(recipe, backbone_weights)
-    _fit(network, recipe, examples, split, out, report)
+    _fit(network, recipe, data.examples, split, out, report)
     network.load_weights(out / BEST_WEIGHTS)
     weights = rounded_for_storage(get_weights(network))
     set_weights(network, weights)
 
     validation, test = (
-        _score(network, examples, split, part, recipe) for part in (split.validation, split.test)
+        _score(network, data.examples, split, part, recipe) for part in (VALIDATION, TEST)
     )
-    card = make_card(name, recipe, split, data_attribution, validation=validation, test=test)
+    card = make_card(name, recipe, split, data.attribution, validation=validation, test=test)
     save_bundle(out / "bundle", card, weights)
     return out / "bundle"
 
@@ -131,8 +144,8 @@ def _fit(
     out: Path,
     report: Report,
 ) -> None:
-    training = [examples[row] for row in split.train]
-    validation = [examples[row] for row in split.validation]
+    training = [examples[row] for row in split.rows(TRAIN)]
+    validation = [examples[row] for row in split.rows(VALIDATION)]
     history = _read_history(out)
     labels = _labels(training)
     batches = AugmentedBatches(
@@ -247,17 +260,18 @@ def _score(
     network: KerasModel,
     examples: Sequence[Example],
     split: Split,
-    part: Sequence[int],
+    part: str,
     recipe: Recipe,
 ) -> ScoredExamples:
-    scored = [examples[row] for row in part]
+    rows = split.rows(part)
+    scored = [examples[row] for row in rows]
     inputs = serving_inputs(scored, recipe.preprocessing)
     _, logits = network.predict(inputs, recipe.batch_size, verbose=0)
     return ScoredExamples(
         logits=np.asarray(logits[:, 0], np.float64),
         fractured=np.array([example.fractured for example in scored]),
-        hardware=np.array([example.hardware for example in scored]),
-        groups=np.array([split.groups[row] for row in part], np.int32),
+        hardware=np.array([example.hardware is not False for example in scored]),
+        groups=np.array([split.groups[row] for row in rows], np.int32),
     )
 
 
@@ -267,13 +281,3 @@ def _read_history(out: Path) -> list[dict[str, float]]:
     finished = json.loads(backup.read_text())["epoch"] if backup.is_file() else 0
     lines = log.read_text().splitlines() if log.is_file() else []
     return [json.loads(line) for line in lines[:finished]]
-
-
-def _split_names(examples: Sequence[Example], split: Split) -> dict[str, object]:
-    parts = {"train": split.train, "validation": split.validation, "test": split.test}
-    names = {part: [examples[row].path.name for row in rows] for part, rows in parts.items()}
-    return {"digest": split.digest, **names}
-
-
-def _write_json(path: Path, content: dict[str, object]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")

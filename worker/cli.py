@@ -7,6 +7,7 @@ import typer
 
 from worker.commands import files, model, services, studies
 from worker.commands.console import fail
+from worker.commands.data import data_app
 from worker.commands.deliveries import deliveries_app
 from worker.commands.installation import certs_app, conformance, db_app, settings_app
 
@@ -29,6 +30,7 @@ app.command()(studies.retry)
 app.command()(model.train)
 app.command()(conformance)
 app.add_typer(model.model_app, name="model")
+app.add_typer(data_app, name="data")
 app.add_typer(db_app, name="db")
 app.add_typer(settings_app, name="settings")
 app.add_typer(deliveries_app, name="deliveries")

@@ -4,6 +4,7 @@ WorkerError
 ├── SettingsError   the settings file or the environment cannot be used
 ├── NothingToDo     a command was given no file that it can work on
 ├── CertificatesNotMade   `certs make` could not
+├── ExtraMissing    a command needs an extra that is not installed
 └── DemoFailed      the demo could not start, or stood still
 """
 
@@ -26,3 +27,12 @@ class DemoFailed(WorkerError):
 
 class CertificatesNotMade(WorkerError):
     """No certificates; the message says what is missing."""
+
+
+class ExtraMissing(WorkerError):
+    """A command needs packages of an extra that is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"{package} is missing; install the {extra} extra: fracture-screen[{extra}]"
+        )

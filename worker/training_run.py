@@ -7,7 +7,7 @@ from rich.progress import Progress
 
 from models.bundle import ModelBundle, load_bundle
 from training.card import ModelName
-from training.data.fracatlas import ATTRIBUTION, read_fracatlas
+from training.data.layouts import read_labelled_folder
 from training.recipe import Recipe
 from training.train import Progress as Step
 from training.train import train
@@ -38,10 +38,9 @@ def run(
         progress.update(task, description=description, completed=step.done, total=step.total)
 
     folder = train(
-        read_fracatlas(data),
+        read_labelled_folder(data, "fracatlas"),
         recipe,
         name=ModelName(name, version),
-        data_attribution=ATTRIBUTION,
         backbone_weights=weights,
         out=out,
         report=report,

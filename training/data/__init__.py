@@ -1,1 +1,1 @@
-"""Readers of labelled radiographs: each gives `Example`s, whatever the layout on disk."""
+"""Labelled radiographs on disk: layouts, pixels, fingerprints, duplicates, checks."""

@@ -1,37 +1,52 @@
-"""One labelled radiograph on disk, and how its pixels are read."""
+"""One labelled radiograph on disk, and a folder of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
 
-from models.prediction import FloatArray
-from training.errors import DataError
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A fracture's bounding box in pixels of the image as stored; (x, y) is its top left."""
+
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A labelled radiograph.
+    """A labelled radiograph. What a data set does not state is empty or None.
 
     `groups` are the names of all that it must never be parted from by a split: its patient, its
-    block of neighbouring ids, its duplicates.
+    study, its block of neighbouring ids, its duplicates. A name begins with its kind:
+    "patient 17". `part` is the part that the data set itself puts it in ("train").
     """
 
     path: Path
     fractured: bool
     groups: tuple[str, ...]
     region: str = ""
-    hardware: bool = False
+    hardware: bool | None = None
+    view: str = ""
+    study: str = ""
+    laterality: str = ""
+    part: str = ""
+    boxes: tuple[Box, ...] = ()
 
 
-def read_pixels(path: Path) -> FloatArray:
-    """float32 (rows, columns) in [0, 1], bone bright: an 8-bit picture's grey value / 255.
+@dataclass(frozen=True, slots=True)
+class LabelledFolder:
+    """All examples of `folder`, each of them inside it, as `layout` reads them.
 
-    Raises:
-        DataError: not a picture that OpenCV reads.
+    `attribution` names the data set's source, for model cards.
     """
-    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
-        raise DataError(f"cannot read {path} as a picture; remove it from the table or mend it")
-    return np.asarray(grey, np.float32) / 255.0
+
+    folder: Path
+    layout: str
+    examples: tuple[Example, ...]
+    attribution: str
+
+    def relative(self, example: Example) -> str:
+        """Path below the folder, with forward slashes: what reports and split files hold."""
+        return example.path.relative_to(self.folder).as_posix()

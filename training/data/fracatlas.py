@@ -4,21 +4,33 @@ FracAtlas states no patients. Neighbouring ids often are one patient's, so block
 stand in for patients, and duplicates are kept together.
 """
 
-import csv
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
-from training.data.example import Example
+from training.data.example import Box, Example
+from training.data.table import Row, read_rows
 from training.errors import DataError
 
 TABLE = "images.csv"
+BOX_TABLE = "fracture_boxes.csv"
 ATTRIBUTION = (
     "FracAtlas, Abedeen et al., Scientific Data 10, 521 (2023), figshare 22363012, CC BY 4.0"
 )
+VIEWS = ("frontal", "lateral", "oblique")
+COLUMNS = ("fractured", "region", "hardware", "duplicate_group", "id_block")
+
+
+def recognises(folder: Path) -> bool:
+    """Whether the table and the folder of images are there."""
+    return (folder / TABLE).is_file() and (folder / "images").is_dir()
 
 
 def read_fracatlas(folder: Path) -> list[Example]:
     """All examples of `folder`/images.csv, with columns image_id, fractured, region, hardware,
     duplicate_group and id_block.
+
+    The columns frontal, lateral and oblique, and `fracture_boxes.csv`, are read where they exist.
 
     Raises:
         DataError: the table or a column is missing, it has no rows, a cell that says yes or no is
@@ -27,40 +39,34 @@ def read_fracatlas(folder: Path) -> list[Example]:
     table = folder / TABLE
     if not table.is_file():
         raise DataError(f"{table} is missing; --data names the folder with {TABLE} and images/")
-    with table.open(newline="") as rows:
-        try:
-            examples = [_example(folder, row) for row in csv.DictReader(rows, restval="")]
-        except KeyError as column:
-            raise DataError(f"{table} has no column {column}") from column
-    if not examples:
-        raise DataError(f"{table} has no rows")
-    return examples
+    boxes = _boxes(folder / BOX_TABLE)
+    rows = read_rows(table, named_by="image_id", required=COLUMNS)
+    return [_example(folder, row, boxes) for row in rows]
 
 
-def _example(folder: Path, row: dict[str, str]) -> Example:
+def _example(folder: Path, row: Row, boxes: Mapping[str, tuple[Box, ...]]) -> Example:
     return Example(
-        path=folder / "images" / row["image_id"],
-        fractured=_is_yes(folder, row, "fractured"),
+        path=folder / "images" / row.name,
+        fractured=row.is_yes("fractured"),
         groups=(
-            f"block {_group(folder, row, 'id_block')}",
-            f"duplicates {_group(folder, row, 'duplicate_group')}",
+            f"block {row.stated('id_block')}",
+            f"duplicates {row.stated('duplicate_group')}",
         ),
-        region=row["region"],
-        hardware=_is_yes(folder, row, "hardware"),
+        region=row.text("region"),
+        hardware=row.is_yes("hardware"),
+        view="+".join(view for view in VIEWS if row.may_be_yes(view)),
+        boxes=boxes.get(row.name, ()),
     )
 
 
-def _is_yes(folder: Path, row: dict[str, str], column: str) -> bool:
-    """1 or 0; anything else would be a wrong label in silence."""
-    if row[column] not in ("0", "1"):
-        raise DataError(
-            f"{folder / TABLE} has {column} {row[column]!r} for {row['image_id']}; 0 or 1 is meant"
-        )
-    return row[column] == "1"
-
-
-def _group(folder: Path, row: dict[str, str], column: str) -> str:
-    """A group's name; an empty one would join all radiographs that lack it, or none of them."""
-    if not row[column]:
-        raise DataError(f"{folder / TABLE} has no {column} for {row['image_id']}; number it")
-    return row[column]
+def _boxes(table: Path) -> dict[str, tuple[Box, ...]]:
+    if not table.is_file():
+        return {}
+    found = defaultdict[str, tuple[Box, ...]](tuple)
+    sides = ("x", "y", "width", "height")
+    for row in read_rows(table, named_by="image_id", required=sides):
+        try:
+            found[row.name] += (Box(*(float(row.text(side)) for side in sides)),)
+        except ValueError:
+            raise DataError(f"{table} has a box of {row.name} that is not four numbers") from None
+    return found

@@ -10,7 +10,8 @@ import pytest
 from models.preprocessing import Preprocessing, letterbox, to_network_input
 from training.augmentation import Augmentation
 from training.batches import CACHE_SCALE, AugmentedBatches, cache_radiographs, serving_inputs
-from training.data.example import Example, read_pixels
+from training.data.example import Example
+from training.data.pixels import read_pixels
 from training.errors import DataError
 
 NOTHING = Augmentation(0.0, 0.0, 0.0, horizontal_flip=False, vertical_flip=False)

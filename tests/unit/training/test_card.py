@@ -12,10 +12,15 @@ from models.prediction import OperatingPoints
 from tests.unit.training.labelled_folders import make_recipe
 from training import card
 from training.card import ModelName, ScoredExamples, figures, make_card
-from training.evaluate import with_interval
 from training.splits import Split
+from training.statistics.intervals import with_interval
 
-SPLIT = Split((0, 1, 2), (3, 4), (5,), (0, 0, 1, 1, 2, 2), "d1" * 32)
+SPLIT = Split(
+    parts=("train", "validation", "test"),
+    part_of=("train", "train", "train", "validation", "validation", "test"),
+    groups=(0, 0, 1, 1, 2, 2),
+    digest="d1" * 32,
+)
 CALIBRATION = Calibration(1.0, 0.0)
 POINTS = OperatingPoints(0.3, 0.8)
 

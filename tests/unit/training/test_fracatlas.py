@@ -8,8 +8,9 @@ import pytest
 
 from tests.paths import SHARED_DATA, needs_shared_data
 from tests.unit.training.labelled_folders import make_rows, write_table
-from training.data.example import Example, read_pixels
+from training.data.example import Example
 from training.data.fracatlas import read_fracatlas
+from training.data.pixels import read_pixels
 from training.errors import DataError
 
 READ_COLUMNS = ("image_id", "fractured", "region", "hardware", "duplicate_group", "id_block")

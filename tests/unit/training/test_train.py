@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,14 @@ from tests.unit.training.labelled_folders import (
 )
 from training import card, train
 from training.card import ModelName, ScoredExamples
-from training.data.example import Example, read_pixels
-from training.data.fracatlas import read_fracatlas
+from training.data.example import LabelledFolder
+from training.data.fracatlas import ATTRIBUTION
+from training.data.layouts import read_labelled_folder
+from training.data.pixels import read_pixels
 from training.errors import DataError, RunError
-from training.evaluate import with_interval
 from training.recipe import Recipe
+from training.split_file import load_split
+from training.statistics.intervals import with_interval
 from training.train import Progress
 
 Runner = Callable[..., Path]
@@ -50,8 +53,8 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
-    return read_fracatlas(draw_fracatlas(tmp_path_factory.mktemp("data") / "fracatlas"))
+def data(tmp_path_factory: pytest.TempPathFactory) -> LabelledFolder:
+    return read_labelled_folder(draw_fracatlas(tmp_path_factory.mktemp("data") / "fracatlas"))
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +68,12 @@ def backbone_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(examples: list[Example], backbone_weights: Path) -> Iterator[Runner]:
+def run(data: LabelledFolder, backbone_weights: Path) -> Iterator[Runner]:
     """`train` with a network, data and intervals that take a second instead of an hour."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, TINY, tiny_backbone)
         patch.setattr(card, "with_interval", partial(with_interval, samples=20))
-        yield partial(_train, examples, backbone_weights=backbone_weights)
+        yield partial(_train, data, backbone_weights=backbone_weights)
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +93,15 @@ def copy(one_epoch: Finished, tmp_path: Path) -> Path:
 
 
 def test_a_bundle_serves_what_its_card_was_measured_on(
-    two_epochs: Finished, examples: list[Example]
+    two_epochs: Finished, data: LabelledFolder
 ) -> None:
     """Weights that were not yet rounded for storage would be off by about 4e-6."""
     bundle = load_bundle(two_epochs.out / "bundle")
     classifier = Classifier(bundle)
-    split = json.loads((two_epochs.out / "split.json").read_text())
-    assert [len(split[part]) for part in ("train", "validation", "test")] == [16, 4, 4]
-    by_name = {example.path.name: example for example in examples}
+    split = load_split(two_epochs.out / "split.json", data)
+    assert [len(split.rows(part)) for part in ("train", "validation", "test")] == [16, 4, 4]
     for part in ("validation", "test"):
-        pictures = [by_name[name] for name in split[part]]
+        pictures = [data.examples[row] for row in split.rows(part)]
         served = classifier.classify([read_pixels(picture.path) for picture in pictures])
         scored = two_epochs.scored[part]
         assert [one.prediction.probability for one in served] == pytest.approx(
@@ -117,7 +119,7 @@ def test_a_card_tells_the_recipe_and_the_split_of_its_run(two_epochs: Finished) 
     assert facts["recipe"]["epochs"] == 2
     split = json.loads((two_epochs.out / "split.json").read_text())
     assert facts["split"]["digest"] == split["digest"]
-    assert facts["data"] == "drawn by a test"
+    assert facts["data"] == ATTRIBUTION
 
 
 def test_a_run_starts_from_the_pretrained_backbone_and_keeps_its_batch_normalisation(
@@ -217,9 +219,9 @@ def test_a_folder_with_a_run_of_another_recipe_is_refused_and_left_alone(
 
 
 def test_a_folder_with_a_run_on_other_data_is_refused(
-    one_epoch: Finished, examples: list[Example], backbone_weights: Path
+    one_epoch: Finished, data: LabelledFolder, backbone_weights: Path
 ) -> None:
-    fewer = examples[:-2]
+    fewer = replace(data, examples=data.examples[:-2])
     with pytest.raises(RunError, match="another split of the data"):
         _train(fewer, make_recipe(), backbone_weights=backbone_weights, out=one_epoch.out)
 
@@ -246,18 +248,20 @@ def test_weights_of_another_network_are_named(run: Runner, tmp_path: Path) -> No
 
 
 def test_a_radiograph_that_cannot_be_read_stops_the_run_with_its_path(
-    run: Runner, examples: list[Example], tmp_path: Path, backbone_weights: Path
+    data: LabelledFolder, tmp_path: Path, backbone_weights: Path
 ) -> None:
-    missing = [
-        Example(tmp_path / example.path.name, example.fractured, example.groups)
-        for example in examples
-    ]
+    missing = LabelledFolder(
+        tmp_path,
+        "fracatlas",
+        tuple(replace(one, path=tmp_path / one.path.name) for one in data.examples),
+        "drawn by a test",
+    )
     with pytest.raises(DataError, match=str(tmp_path)):
         _train(missing, make_recipe(), backbone_weights=backbone_weights, out=tmp_path / "run")
 
 
 def _train(
-    examples: list[Example],
+    data: LabelledFolder,
     recipe: Recipe,
     *,
     backbone_weights: Path,
@@ -265,10 +269,9 @@ def _train(
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Path:
     return train.train(
-        examples,
+        data,
         recipe,
         name=ModelName("test-net", "0.0.1"),
-        data_attribution="drawn by a test",
         backbone_weights=backbone_weights,
         out=out,
         report=report,

@@ -1,5 +1,6 @@
 """A data set on its way in: to the spool as it arrives, judged once it is whole."""
 
+import threading
 from dataclasses import dataclass
 
 from pydicom.dataset import FileMetaDataset
@@ -28,6 +29,7 @@ class IncomingDataSet:
     """Stands in for the file of pynetdicom's chunked reception; `refusal` if it's unwanted anyway.
 
     Writing never raises: the peer sends on to the end in any case, and `store` says what was wrong.
+    One thread writes and closes, when its association ends; another stores.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class IncomingDataSet:
         self._announced = announced
         self._error = refusal
         self._writer: SpoolWriter | None = None
+        self._storing = threading.Lock()
         self._head_size = 0
         self._size = 0
         if refusal is None:
@@ -71,11 +74,22 @@ class IncomingDataSet:
 
     def store(self) -> ReceivedInstance:
         """Make it durable. Raises MalformedInstance or SpoolError; then nothing of it is left."""
-        if self._writer is None or self._error is not None or not self._size:
-            raise self._error or MalformedInstance("the request has no data set")
+        with self._storing:
+            if self._writer is None or self._error is not None or not self._size:
+                raise self._error or MalformedInstance("the request has no data set")
+            return self._stored(self._writer)
+
+    def close(self) -> None:
+        """Remove what was not stored; what is being stored is stored first."""
+        with self._storing:
+            if self._writer is not None:
+                self._writer.discard()
+            self._error = self._error or MalformedInstance("the association has ended")
+
+    def _stored(self, writer: SpoolWriter) -> ReceivedInstance:
         announced = self._announced
         implicit_vr = announced.transfer_syntax_uid == ImplicitVRLittleEndian
-        with self._writer.written() as whole, whole[self._head_size :] as encoded:
+        with writer.written() as whole, whole[self._head_size :] as encoded:
             uids = identify(encoded, implicit_vr=implicit_vr)
         if (uids.sop_class_uid, uids.sop_instance_uid) != (
             announced.sop_class_uid,
@@ -84,7 +98,7 @@ class IncomingDataSet:
             raise MalformedInstance(
                 "SOP Class or Instance UID differs from the request", status=DATA_SET_MISMATCH
             )
-        spooled = self._writer.commit()
+        spooled = writer.commit()
         return ReceivedInstance(
             study_instance_uid=uids.study_instance_uid,
             series_instance_uid=uids.series_instance_uid,
@@ -96,11 +110,6 @@ class IncomingDataSet:
             sha256=spooled.sha256,
             size=spooled.size,
         )
-
-    def close(self) -> None:
-        """Remove what was not stored."""
-        if self._writer is not None:
-            self._writer.discard()
 
     def _begin(self, spool: Spool) -> None:
         try:

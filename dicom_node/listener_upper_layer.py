@@ -149,6 +149,7 @@ class _StreamingUpperLayer(DULServiceProvider):
         self._bell: _Bell | None = None
         self._sending = threading.Lock()
         self._buffer = bytearray()
+        self._file: DataSetFile | None = None
         self.to_user_queue = _AnnouncingQueue(cast(_WaitingDimse, assoc.dimse).announce)
 
     def run_reactor(self) -> None:
@@ -158,7 +159,7 @@ class _StreamingUpperLayer(DULServiceProvider):
             super().run_reactor()
         finally:
             self._bell.close()
-            self._forget_data_set()
+            self._close_file()
 
     def send_pdu(self, primitive: Any) -> None:
         """Send a primitive (Any: pynetdicom's union) to the peer: a response at once."""
@@ -243,7 +244,8 @@ class _StreamingUpperLayer(DULServiceProvider):
             self._take(pdu, request)
 
     def _begin_data_set(self, request: C_STORE_RQ) -> None:
-        file = self._open_data_set(self.assoc, request)
+        self._close_file()
+        self._file = file = self._open_data_set(self.assoc, request)
         # Fragments that came in one PDU with the end of the command set.
         file.write(cast(Any, request.data_set).getvalue())
         cast(Any, request.data_set).seek(0)
@@ -283,10 +285,11 @@ class _StreamingUpperLayer(DULServiceProvider):
             # pynetdicom does the rest, as if the last fragment were an empty one.
             self.assoc.dimse.receive_primitive(_empty_last_fragment(request))
 
-    def _forget_data_set(self) -> None:
-        message = self.assoc.dimse.message
-        if message is not None and message._data_set_file is not None:
-            cast(DataSetFile, message._data_set_file).close()
+    def _close_file(self) -> None:
+        """The last one, if nobody asked for it: its request was broken off, or never answered."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def _fragments(pdu: memoryview, context_id: int) -> Iterator[tuple[memoryview, bool]]:

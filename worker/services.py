@@ -1,5 +1,6 @@
 """The long-running processes, each wired from the settings: listen, dispatch, work."""
 
+import gc
 import os
 import signal
 import threading
@@ -11,7 +12,6 @@ from threading import Event
 
 import structlog
 
-from db.errors import LedgerUnavailable
 from db.group_commit import GroupCommit
 from db.ledger import Ledger
 from worker.app import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, make_celery, queue_names
@@ -65,6 +65,7 @@ def listen(settings: Settings, *, reuse_port: bool = False) -> None:
     )
     listener.start()
     commitments.start()
+    _collect_often()
     try:
         while not stop.wait(_RECONCILE_EVERY_S):
             _reconcile(intake)
@@ -85,8 +86,8 @@ def listen_in_processes(settings: Settings, config: Path | None, count: int) -> 
 def _reconcile(intake: Intake) -> None:
     try:
         intake.reconcile()
-    except LedgerUnavailable:  # senders are told to send again later; the next round repairs
-        _log.error("reconcile_interrupted", kind=LedgerUnavailable.__name__)
+    except Exception as error:  # receiving goes on whatever one file does; the next round repairs
+        _log.error("reconcile_interrupted", kind=type(error).__name__)
 
 
 def dispatch(settings: Settings) -> None:
@@ -123,6 +124,7 @@ def work(
         without_heartbeat=True,
         quiet=True,
     )
+    _collect_often()
     _log.info("worker_started", queues=list(queues))
     worker.start()
 
@@ -135,6 +137,16 @@ def deliver_in_processes(
     stop = stop_on_signal()
     open_ledger(settings)
     Supervisor(config, processes=delivery_processes(destinations)).run(stop)
+
+
+def _collect_often() -> None:
+    """From here on the collector passes over what a service has loaded.
+
+    So a full collection is quick and comes often. Reports and associations are cycles that hold
+    pictures and buffers: among half a million objects they waited for hours.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def stop_on_signal() -> Event:

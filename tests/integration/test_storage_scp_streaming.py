@@ -1,7 +1,9 @@
 """The listener takes a data set as it arrives, however its sender cuts it into fragments."""
 
+import gc
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,11 +26,14 @@ class Node:
     def __init__(self, folder: Path) -> None:
         self.spool = Spool(folder)
         self.stored: list[ReceivedInstance] = []
+        self.may_take = threading.Event()
+        self.may_take.set()
         self.scp = StorageScp(
             ae_title="SCREEN", host="127.0.0.1", port=0, spool=self.spool, sink=self._take
         )
 
     def _take(self, instance: ReceivedInstance) -> Receipt:
+        self.may_take.wait(10)
         self.stored.append(instance)
         return Receipt.ACCEPTED
 
@@ -47,6 +52,14 @@ def node(tmp_path: Path) -> Iterator[Node]:
 def peer(node: Node) -> Iterator[socket.socket]:
     with wire.associated(node.scp.port, source="127.0.0.1") as connection:
         yield connection
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What hangs in a cycle stays, as it does for hours in a quiet listener."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def _pdv(fragment: bytes, *, command: bool = False, last: bool, context: int = 1) -> bytes:
@@ -133,6 +146,22 @@ def test_a_data_set_that_is_broken_off_leaves_nothing_behind(
 
     assert _eventually(lambda: node.files() == [])
     assert _eventually(lambda: node.scp.active_associations == 0)
+
+
+def test_a_request_that_is_never_served_leaves_nothing_behind(
+    node: Node, peer: socket.socket, no_collector: None
+) -> None:
+    node.may_take.clear()
+    for pdu in (COMMAND, FIRST, SECOND, COMMAND, FIRST, SECOND):
+        peer.sendall(wire.pdu(4, pdu))
+    assert _eventually(lambda: len(node.files()) == 2)
+
+    peer.close()
+    time.sleep(0.3)
+    node.may_take.set()
+
+    assert _eventually(lambda: node.files() == [each.path for each in node.stored])
+    assert len(node.stored) == 1
 
 
 def test_a_data_set_goes_to_disk_while_it_arrives(node: Node, peer: socket.socket) -> None:

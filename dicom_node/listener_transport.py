@@ -100,8 +100,9 @@ class ListenerServer(ThreadedAssociationServer):
         self.tls = tls
         self.open_data_set = open_data_set
         self.allow_reuse_port = reuse_port
-        self._handshakes: dict[socket.socket, str] = {}
-        self._handshakes_lock = threading.Lock()
+        # Connections that have no association yet: its thread hasn't begun, or they shake hands.
+        self._new: dict[socket.socket, str] = {}
+        self._new_lock = threading.Lock()
         self._closing = False
         super().__init__(
             ae,
@@ -137,8 +138,8 @@ class ListenerServer(ThreadedAssociationServer):
             for association in self.active_associations
             if association.requestor.primitive is None
         ]
-        with self._handshakes_lock:
-            half_open += self._handshakes.values()
+        with self._new_lock:
+            half_open += self._new.values()
         return (
             len(half_open) < HALF_OPEN_IN_ALL
             and half_open.count(client_address[0]) < HALF_OPEN_PER_PEER
@@ -147,23 +148,28 @@ class ListenerServer(ThreadedAssociationServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve the connection in a thread (Any: socketserver's types)."""
         request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self.tls is not None:
-            with self._handshakes_lock:
-                self._handshakes[request] = client_address[0]
-        super().process_request(request, client_address)
+        with self._new_lock:
+            self._new[request] = client_address[0]
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be had: socketserver closes the connection
+            self._forget(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """In the connection's own thread: the handshake, then pynetdicom's part."""
-        if self.tls is not None:
-            try:
+        connection: socket.socket | None = request
+        try:
+            if self.tls is not None:
                 connection = self._secured(request, client_address)
-            finally:
-                with self._handshakes_lock:
-                    del self._handshakes[request]
-            if connection is None:
-                return
-            request = connection
-        super().process_request_thread(request, client_address)
+            if connection is not None:
+                super().process_request_thread(connection, client_address)
+        finally:
+            self._forget(request)
+
+    def _forget(self, request: socket.socket) -> None:
+        with self._new_lock:
+            del self._new[request]
 
     def _secured(self, request: socket.socket, client_address: Any) -> ssl.SSLSocket | None:
         connection = None

@@ -15,6 +15,7 @@ from pynetdicom import AE
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import ReceivedInstance, RemoteAE
 from dicom_node.listener_guard import ListenerLimits
+from dicom_node.listener_transport import HALF_OPEN_PER_PEER, ListenerServer
 from dicom_node.spool import Spool
 from dicom_node.storage_scp import Receipt, StorageScp
 from dicom_node.storage_scu import echo, send_instances
@@ -87,6 +88,25 @@ def test_a_peer_with_many_half_open_connections_does_not_shut_out_others(
     _echo(scp)
 
     assert _eventually(lambda: scp.active_associations <= 16, 5)
+    for each in hostile:
+        each.close()
+
+
+def test_connections_count_before_their_thread_has_begun(
+    scp: StorageScp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = ListenerServer.process_request_thread
+
+    def slow(server: ListenerServer, request: socket.socket, address: object) -> None:
+        time.sleep(0.5)
+        real(server, request, address)
+
+    monkeypatch.setattr(ListenerServer, "process_request_thread", slow)
+    hostile = [_connect(scp, "127.0.0.2") for _ in range(60)]
+
+    assert _eventually(lambda: scp.active_associations == HALF_OPEN_PER_PEER, 5)
+    time.sleep(0.6)
+    assert scp.active_associations == HALF_OPEN_PER_PEER
     for each in hostile:
         each.close()
 

@@ -14,6 +14,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, cast
+from weakref import WeakSet
 
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -149,7 +150,7 @@ class _StreamingUpperLayer(DULServiceProvider):
         self._bell: _Bell | None = None
         self._sending = threading.Lock()
         self._buffer = bytearray()
-        self._file: DataSetFile | None = None
+        self._files: WeakSet[DataSetFile] = WeakSet()
         self.to_user_queue = _AnnouncingQueue(cast(_WaitingDimse, assoc.dimse).announce)
 
     def run_reactor(self) -> None:
@@ -159,7 +160,7 @@ class _StreamingUpperLayer(DULServiceProvider):
             super().run_reactor()
         finally:
             self._bell.close()
-            self._close_file()
+            self._close_files()
 
     def send_pdu(self, primitive: Any) -> None:
         """Send a primitive (Any: pynetdicom's union) to the peer: a response at once."""
@@ -244,8 +245,8 @@ class _StreamingUpperLayer(DULServiceProvider):
             self._take(pdu, request)
 
     def _begin_data_set(self, request: C_STORE_RQ) -> None:
-        self._close_file()
-        self._file = file = self._open_data_set(self.assoc, request)
+        file = self._open_data_set(self.assoc, request)
+        self._files.add(file)
         # Fragments that came in one PDU with the end of the command set.
         file.write(cast(Any, request.data_set).getvalue())
         cast(Any, request.data_set).seek(0)
@@ -285,11 +286,10 @@ class _StreamingUpperLayer(DULServiceProvider):
             # pynetdicom does the rest, as if the last fragment were an empty one.
             self.assoc.dimse.receive_primitive(_empty_last_fragment(request))
 
-    def _close_file(self) -> None:
-        """The last one, if nobody asked for it: its request was broken off, or never answered."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+    def _close_files(self) -> None:
+        """Those that nobody asked for: their requests were broken off, or never answered."""
+        for file in list(self._files):
+            file.close()
 
 
 def _fragments(pdu: memoryview, context_id: int) -> Iterator[tuple[memoryview, bool]]:

@@ -164,6 +164,18 @@ def test_a_request_that_is_never_served_leaves_nothing_behind(
     assert _eventually(lambda: list((node.spool.root / "tmp").iterdir()) == [])
 
 
+def test_a_request_that_comes_before_the_last_ones_answer_changes_nothing_about_that(
+    node: Node, peer: socket.socket
+) -> None:
+    second = wire.store_command("1.2.4"), wire.store_data_set("1.2.4", PIXELS)
+    for _ in range(20):
+        peer.sendall(wire.pdu(4, COMMAND) + wire.pdu(4, FIRST) + wire.pdu(4, SECOND))
+        peer.sendall(wire.pdu(4, _pdv(second[0], command=True, last=True)))
+        peer.sendall(wire.pdu(4, _pdv(second[1], last=False)) + wire.pdu(4, _pdv(b"", last=True)))
+
+        assert [_status(wire.read_pdu(peer)) for _ in range(2)] == [0x0000, 0x0000]
+
+
 def test_a_data_set_goes_to_disk_while_it_arrives(node: Node, peer: socket.socket) -> None:
     peer.sendall(wire.pdu(4, COMMAND) + wire.pdu(4, FIRST))
 

@@ -4,6 +4,7 @@ A request is durable before its N-ACTION is answered, and forgotten only after i
 was: whatever dies in between, the next start reports. A report sent twice says the same twice.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -40,6 +41,8 @@ NO_SUCH_ACTION, RESOURCE_LIMITATION = 0x0123, 0x0213
 
 _REQUEST_COMMITMENT = 1
 _ALL_KEPT, _SOME_FAILED = 1, 2
+_MAXIMUM_WAITING = 1000
+"""Requests on disk; beyond, a peer is told to ask later (resource limitation)."""
 _MAXIMUM_REFERENCES = 10_000
 _ANSWER_FIRST_S = 0.3
 """The N-ACTION's own answer goes out before its report."""
@@ -102,7 +105,9 @@ class CommitmentProvider:
             self._thread.join(60)
 
     def accept(self, request: CommitmentRequest, association: Association) -> None:
-        """Make a request durable. Raises OSError if that fails."""
+        """Make a request durable. Raises OSError if that fails or too many are waiting."""
+        if sum(1 for _ in self._folder.glob("*.json")) >= _MAXIMUM_WAITING:
+            raise OSError(errno.EDQUOT, f"{_MAXIMUM_WAITING} requests are waiting")
         name = f"{uuid4().hex}.json"
         self._asked_on[name] = association
         write_file_durably(self._folder / name, json.dumps(asdict(request)).encode())

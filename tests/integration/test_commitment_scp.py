@@ -188,6 +188,27 @@ def test_a_request_that_is_none_is_refused(
         assert answer.Status == status
 
 
+def test_requests_that_pile_up_are_refused_for_now(
+    provider: Provider, instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dicom_node.commitment._MAXIMUM_WAITING", 1)
+    monkeypatch.setattr("dicom_node.commitment._ANSWER_FIRST_S", 60)
+    item, information = Dataset(), Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CR, STORED
+    information.ReferencedSOPSequence = [item]
+    statuses = []
+
+    with provider.running() as node, _association(node) as association:
+        for number in (1, 2):
+            information.TransactionUID = f"1.2.{number}"
+            answer, _ = association.send_n_action(
+                information, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+            )
+            statuses.append(answer.Status)
+
+    assert statuses == [0x0000, 0x0213]
+
+
 @contextmanager
 def _association(node: RemoteAE) -> Iterator[Association]:
     ae = AE("MODALITY")

@@ -42,8 +42,10 @@ class Classifier:
         return results
 
     def _classify_batch(self, radiographs: Sequence[FloatArray]) -> list[Classification]:
-        prepared = [letterbox(pixels, self.bundle.preprocessing) for pixels in radiographs]
-        batch = to_network_input(np.stack([square for square, _ in prepared]))
+        preprocessing = self.bundle.preprocessing
+        prepared = [letterbox(pixels, preprocessing) for pixels in radiographs]
+        squares = np.stack([square for square, _ in prepared])
+        batch = to_network_input(squares, preprocessing.normalization)
         features, logits = self._engine.run(batch)
         probabilities = self.bundle.calibration.probability(logits)
         return [

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.architectures import HIDDEN_LAYER, LOGIT_LAYER, KerasModel, build
+from models.architectures import HIDDEN_LAYER, LOGIT_LAYER, KerasModel, build, log_odds
 from models.bundle import ModelBundle, Weights
 from models.errors import BundleError
 from models.gradcam import DenseHead
@@ -15,7 +15,7 @@ class Engine(Protocol):
     """What `Classifier` needs; a faster runtime only has to return the same two arrays."""
 
     def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """(n, size, size, 3) in [-1, 1] → features (n, h, w, K) and logits (n)."""
+        """(n, size, size, 3) → features (n, h, w, K) and log-odds of fracture (n)."""
 
 
 class KerasEngine:
@@ -35,7 +35,7 @@ class KerasEngine:
     def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
         """See `Engine.run`."""
         features, logits = self._graph(batch)
-        return features.numpy(), logits.numpy()[:, 0]
+        return features.numpy(), log_odds(logits.numpy())
 
 
 def get_weights(network: KerasModel) -> Weights:
@@ -75,11 +75,15 @@ def set_weights(network: KerasModel, weights: Weights) -> None:
 
 
 def dense_head(weights: Weights) -> DenseHead:
-    """The head's weights, for the closed-form explanation."""
+    """The head's weights, for the closed-form explanation.
+
+    Where the head has two logits, the score that is explained is their difference, the log-odds of
+    fracture: it is linear in the hidden units as one logit is, with the difference of the kernels.
+    """
     return DenseHead(
         weights[f"{HIDDEN_LAYER}/kernel"].astype(np.float32),
         weights[f"{HIDDEN_LAYER}/bias"].astype(np.float32),
-        weights[f"{LOGIT_LAYER}/kernel"].astype(np.float32),
+        log_odds(weights[f"{LOGIT_LAYER}/kernel"].astype(np.float32))[:, np.newaxis],
     )
 
 

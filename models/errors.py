@@ -1,7 +1,8 @@
 """Errors of this package.
 
 ModelError
-└── BundleError   a bundle is missing, incomplete, altered or of an unknown architecture
+├── BundleError       a bundle is missing, incomplete, altered or of an unknown architecture
+└── PretrainedError   a file of pretrained weights is missing, damaged or of another network
 """
 
 
@@ -11,3 +12,7 @@ class ModelError(Exception):
 
 class BundleError(ModelError):
     """A model bundle cannot be used; the message says which file and what to do."""
+
+
+class PretrainedError(ModelError):
+    """Pretrained weights cannot be used; the message names the file, the layer and its shapes."""

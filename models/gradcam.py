@@ -1,9 +1,10 @@
 """Grad-CAM and Grad-CAM++ in closed form, and the way from a class activation map to a SaliencyMap.
 
-Between the last convolution's features A (h, w, K) and the logit S there is only global average
-pooling and a dense head, so dS/dA is the same at every position: no backward pass is needed and any
-engine that returns A can explain itself. The functions also take full gradients (h, w, K), so that
-a test can compare them with automatic differentiation.
+Between the last convolution's features A (h, w, K) and the score S there is only global average
+pooling and a dense head (dropout does nothing when a network serves), so dS/dA is the same at every
+position: no backward pass is needed and any engine that returns A can explain itself. S is the
+log-odds of fracture: the one logit, or the fracture's minus the other. The functions also take full
+gradients (h, w, K), so that a test can compare them with automatic differentiation.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ Float64Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DenseHead:
-    """Weights of pooled (K) → dense ReLU (H) → logit: kernels (K, H) and (H, 1), bias (H)."""
+    """Weights of pooled (K) → dense ReLU (H) → score: kernels (K, H) and (H, 1), bias (H)."""
 
     hidden_kernel: FloatArray
     hidden_bias: FloatArray

@@ -1,15 +1,31 @@
 """The one way from a radiograph to a network's input, shared by training and serving.
 
-Percentile stretch, aspect-keeping letterbox, three equal channels in [-1, 1]. Nothing else may
-prepare pixels for a network: a second way would let training and serving drift apart.
+Percentile stretch, aspect-keeping letterbox, three channels in the range that the backbone's
+weights were made for. Nothing else may prepare pixels for a network: a second way would let
+training and serving drift apart.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 import cv2
 import numpy as np
 
 from models.prediction import FloatArray
+
+
+class Normalization(StrEnum):
+    """How grey in [0, 1] becomes a network's three channels."""
+
+    SYMMETRIC = "symmetric"
+    """[-1, 1]: Google's MobileNetV2 and ResNet V2 (`x / 127.5 − 1`)."""
+    ZERO_TO_ONE = "zero_to_one"
+    """[0, 1]: paper A."""
+    IMAGENET = "imagenet"
+    """ImageNet's mean and standard deviation taken out, red first: paper B."""
+    CAFFE = "caffe"
+    """[0, 255] less ImageNet's mean, blue first: the public Keras weights of ResNet V1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +35,14 @@ class Preprocessing:
     input_size: int = 224
     low_percentile: float = 1.0
     high_percentile: float = 99.0
+    normalization: Normalization = Normalization.SYMMETRIC
+
+    def __post_init__(self) -> None:
+        if self.normalization not in _SCALE_AND_OFFSET:
+            raise ValueError(
+                f"unknown normalization {self.normalization!r}; this version knows "
+                f"{', '.join(_SCALE_AND_OFFSET)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +98,12 @@ def shows_nothing(pixels: FloatArray, preprocessing: Preprocessing) -> bool:
     return bool(high <= low)
 
 
-def to_network_input(square: FloatArray) -> FloatArray:
-    """Grey (…, size, size) in [0, 1] to the backbones' input (…, size, size, 3) in [-1, 1]."""
-    return np.repeat(np.float32(2.0) * square[..., np.newaxis] - np.float32(1.0), 3, axis=-1)
+def to_network_input(
+    square: FloatArray, normalization: Normalization = Normalization.SYMMETRIC
+) -> FloatArray:
+    """Grey (…, size, size) in [0, 1] to the backbone's input (…, size, size, 3)."""
+    scale, offset = _SCALE_AND_OFFSET[normalization]
+    return square[..., np.newaxis] * np.array(scale, np.float32) + np.array(offset, np.float32)
 
 
 def _stretch(content: FloatArray, preprocessing: Preprocessing) -> FloatArray:
@@ -88,3 +115,22 @@ def _stretch(content: FloatArray, preprocessing: Preprocessing) -> FloatArray:
         return np.zeros_like(content)
     stretched: FloatArray = np.clip((content - low) / (high - low), 0.0, 1.0).astype(np.float32)
     return stretched
+
+
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, red, green, blue, of values in [0, 1]."""
+_BLUE_FIRST_MEAN = (103.939, 116.779, 123.68)
+
+_Channels = tuple[float, float, float]
+_SCALE_AND_OFFSET: Mapping[str, tuple[_Channels, _Channels]] = {
+    Normalization.SYMMETRIC: ((2.0, 2.0, 2.0), (-1.0, -1.0, -1.0)),
+    Normalization.ZERO_TO_ONE: ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0)),
+    Normalization.IMAGENET: (
+        (1 / _DEVIATION[0], 1 / _DEVIATION[1], 1 / _DEVIATION[2]),
+        (-_MEAN[0] / _DEVIATION[0], -_MEAN[1] / _DEVIATION[1], -_MEAN[2] / _DEVIATION[2]),
+    ),
+    Normalization.CAFFE: (
+        (255.0, 255.0, 255.0),
+        (-_BLUE_FIRST_MEAN[0], -_BLUE_FIRST_MEAN[1], -_BLUE_FIRST_MEAN[2]),
+    ),
+}

@@ -1,87 +1,117 @@
-"""Batches for `fit`: prepared radiographs held in memory, augmented on the fly, reproducibly."""
+"""Training batches: shuffled, augmented, prepared ahead by threads, and independent of history.
+
+Order and augmentation derive from (seed, epoch, place in the epoch) alone. So an epoch is the same
+in every run, whatever was done before, and a run that goes on needs no generator's state.
+"""
 
 import math
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
 
-import cv2
-import keras
 import numpy as np
 import numpy.typing as npt
 
 from models.prediction import FloatArray
-from models.preprocessing import Preprocessing, letterbox, to_network_input
-from training.augmentation import Augmentation
-from training.data.example import Example
-from training.data.pixels import read_pixels
+from models.preprocessing import Normalization, to_network_input
+from training.augmentation import Augmentation, Drawn
+from training.cache import TRAINING_SCALE
 
-CACHE_SCALE = 2
-"""Cached at twice the input size: an augmented picture is resampled once and then averaged down."""
+THREADS = 2
+AHEAD = 4
+"""Batches in preparation: the network never waits for a slow one, and memory stays bounded."""
 
-
-def cache_radiographs(
-    examples: Sequence[Example],
-    preprocessing: Preprocessing,
-    on_progress: Callable[[], None] = lambda: None,
-) -> npt.NDArray[np.uint8]:
-    """All radiographs, prepared, as uint8 (n, CACHE_SCALE · size, CACHE_SCALE · size)."""
-    size = preprocessing.input_size * CACHE_SCALE
-    cache = np.zeros((len(examples), size, size), np.uint8)
-    for index, example in enumerate(examples):
-        square, _ = letterbox(read_pixels(example.path), preprocessing, size)
-        cache[index] = np.round(square * 255.0)
-        on_progress()
-    return cache
+Labels = npt.NDArray[np.bool_]
+"""(n), true = fractured."""
+Rows = npt.NDArray[np.int64]
+"""Places in an array of squares."""
 
 
-class AugmentedBatches(keras.utils.PyDataset):  # type: ignore[misc]  # keras ships no types
-    """Shuffled, augmented training batches; epoch e of seed s is the same in every run."""
+class Batch(NamedTuple):
+    """Network input (n, size, size, 3), and whether each is fractured (n)."""
 
-    def __init__(
-        self,
-        cache: npt.NDArray[np.uint8],
-        labels: npt.NDArray[np.float32],
-        augmentation: Augmentation,
-        *,
-        batch_size: int,
-        seed: int,
-        first_epoch: int = 0,
-    ) -> None:
-        super().__init__(workers=1, use_multiprocessing=False)
-        self._cache, self._labels, self._augmentation = cache, labels, augmentation
-        self._batch_size, self._seed, self._epoch = batch_size, seed, first_epoch
-        self._order = self._shuffled()
+    inputs: FloatArray
+    fractured: Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AugmentedBatches:
+    """The training part of a data set."""
+
+    squares: npt.NDArray[np.uint8]
+    """(all, side, side), as `cache.training_squares` gives."""
+    rows: Rows
+    """Which of them are for training (n)."""
+    fractured: Labels
+    """Of these (n)."""
+    augmentation: Augmentation
+    normalization: Normalization
+    batch_size: int
+    oversampling: bool
+    seed: int
 
     def __len__(self) -> int:
-        """Batches per epoch, the last one smaller."""
-        return math.ceil(len(self._labels) / self._batch_size)
+        """Batches per epoch, the last one perhaps smaller."""
+        return math.ceil(len(self._order(0)) / self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[FloatArray, npt.NDArray[np.float32]]:
-        """Network input (n, size, size, 3) in [-1, 1] and labels (n)."""
-        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        random = np.random.default_rng((self._seed, self._epoch, index))
-        squares = [self._augmented(int(row), random) for row in chosen]
-        return to_network_input(np.stack(squares)), self._labels[chosen]
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """All batches of an epoch, in order; preparing goes on while the caller works."""
+        order = self._order(number)
+        waiting: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(THREADS) as threads:
+            try:
+                for start in range(0, len(order), self.batch_size):
+                    waiting.append(threads.submit(self._batch, order, number, start))
+                    if len(waiting) == AHEAD:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                threads.shutdown(wait=False, cancel_futures=True)
 
-    def on_epoch_end(self) -> None:
-        """Reshuffle."""
-        self._epoch += 1
-        self._order = self._shuffled()
+    def class_weights(self) -> npt.NDArray[np.float32]:
+        """Of other and fractured radiographs: inverse frequency in an epoch, mean 1 over it."""
+        shown = self.fractured[self._order(0)]
+        share = float(shown.mean())
+        return np.array([0.5 / (1.0 - share), 0.5 / share], np.float32)
 
-    def _shuffled(self) -> npt.NDArray[np.int64]:
-        return np.random.default_rng((self._seed, self._epoch)).permutation(len(self._labels))
+    def _order(self, epoch: int) -> Rows:
+        """Places in `rows`."""
+        random = np.random.default_rng((self.seed, epoch))
+        places = np.arange(len(self.fractured))
+        if self.oversampling:
+            places = np.concatenate([places, _missing_of_the_rarer(self.fractured, random)])
+        return random.permutation(places)
 
-    def _augmented(self, row: int, random: np.random.Generator) -> FloatArray:
-        square = self._cache[row].astype(np.float32) / 255.0
-        return _shrink(self._augmentation.apply(square, random))
+    def _batch(self, order: Rows, epoch: int, start: int) -> Batch:
+        chosen = order[start : start + self.batch_size]
+        size = self.squares.shape[1] // TRAINING_SCALE
+        pictures = [
+            self._drawn(epoch, start + place, size).apply(self.squares[row])
+            for place, row in enumerate(self.rows[chosen])
+        ]
+        return Batch(
+            to_network_input(np.stack(pictures), self.normalization), self.fractured[chosen]
+        )
+
+    def _drawn(self, epoch: int, place: int, size: int) -> Drawn:
+        random = np.random.default_rng((self.seed, epoch, place))
+        return self.augmentation.draw(random, self.squares.shape[1], size)
 
 
-def _shrink(square: FloatArray) -> FloatArray:
-    """Cached size → input size, by area averaging."""
-    size = square.shape[0] // CACHE_SCALE
-    return np.asarray(cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA), np.float32)
+def network_inputs(
+    squares: FloatArray, rows: Rows, normalization: Normalization, batch_size: int
+) -> Iterator[FloatArray]:
+    """The chosen ones of squares in [0, 1], (all, size, size), as network input, in order."""
+    for start in range(0, len(rows), batch_size):
+        chosen = np.asarray(squares[rows[start : start + batch_size]])
+        yield to_network_input(chosen, normalization)
 
 
-def serving_inputs(examples: Sequence[Example], preprocessing: Preprocessing) -> FloatArray:
-    """Network input as serving makes it, (n, size, size, 3): what figures must be measured on."""
-    squares = [letterbox(read_pixels(example.path), preprocessing)[0] for example in examples]
-    return to_network_input(np.stack(squares))
+def _missing_of_the_rarer(fractured: Labels, random: np.random.Generator) -> Rows:
+    """Places of the rarer class to show again, each as often as any other or once more."""
+    rarer = np.flatnonzero(fractured == (fractured.mean() < 0.5))
+    whole, rest = divmod(len(fractured) - 2 * len(rarer), len(rarer))
+    return np.concatenate([np.tile(rarer, whole), random.choice(rarer, rest, replace=False)])

@@ -1,7 +1,7 @@
 """The model card: what a bundle is, what it was trained on, how well it does and where it fails."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,11 @@ import numpy.typing as npt
 
 from models.calibration import Calibration
 from models.prediction import OperatingPoints
+from models.pretrained import Pretrained
+from training.data.body_parts import body_parts
+from training.data.example import LabelledFolder
+from training.presets import PRESETS
+from training.protocol import protocol
 from training.recipe import Recipe
 from training.splits import TEST, TRAIN, VALIDATION, Split
 from training.statistics.calibration import fit_calibration
@@ -19,25 +24,6 @@ from training.statistics.operating_points import choose_operating_points
 
 SENSITIVITY_GOAL = 0.90
 SPECIFICITY_GOAL = 0.95
-
-BODY_PARTS = (
-    "ANKLE", "ARM", "CALCANEUS", "CLAVICLE", "ELBOW", "EXTREMITY", "FEMUR", "FINGER", "FOOT",
-    "FOREARM", "HAND", "HIP", "HUMERUS", "KNEE", "LEG", "LOWERLIMB", "LOWER LEG", "PATELLA",
-    "RADIUS", "SCAPULA", "SHOULDER", "THIGH", "THUMB", "TIBIA", "TOE", "ULNA", "UPPER ARM",
-    "UPPERLIMB", "WRIST",
-)  # fmt: skip
-"""BodyPartExamined terms (PS3.16 annex L) of the limbs, hips and shoulders that FracAtlas shows."""
-
-LIMITS = (
-    "A negative does not exclude a fracture.",
-    "Trained on one data set of limbs, hips and shoulders: no skull, spine, ribs or pelvis.",
-    "Most pictures of the data set are small 8-bit JPEG; CR and DX of other makers may differ.",
-    "The network sees the whole radiograph at 224 pixels: hairline fractures are below its sight.",
-    "Nearly every radiograph with metal hardware in the data set is fractured; hardware raises the "
-    "probability by itself.",
-    "The saliency grid has 7 × 7 cells: it shows a region, not the fracture line.",
-    "The data set states no patients; blocks of neighbouring ids stand in for them in the split.",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +57,23 @@ class ScoredExamples:
 def make_card(
     name: ModelName,
     recipe: Recipe,
+    data: LabelledFolder,
     split: Split,
-    data_attribution: str,
     *,
+    pretrained: Pretrained,
+    cells: int,
+    split_is_given: bool,
     validation: ScoredExamples,
     test: ScoredExamples,
 ) -> dict[str, Any]:
     """Calibration and operating points from validation data, figures from test data.
 
     The figures without hardware are left out where no such test radiographs of both kinds remain.
+
+    Args:
+        pretrained: which weights the backbone started with, and what of it started random.
+        cells: side of the grid of the features that are explained.
+        split_is_given: by a file, not made from the recipe's seed.
     """
     calibration = fit_calibration(validation.logits, validation.fractured)
     points = choose_operating_points(
@@ -95,8 +89,8 @@ def make_card(
         "preprocessing": asdict(recipe.preprocessing),
         "calibration": asdict(calibration),
         "operating_points": asdict(points),
-        "scope": {"body_parts": list(BODY_PARTS), "modalities": ["CR", "DX"]},
-        "training": _training_facts(recipe, split, data_attribution),
+        "scope": {"body_parts": list(body_parts(data)), "modalities": ["CR", "DX"]},
+        "training": _training_facts(recipe, data, split, pretrained, split_is_given),
         "metrics": {
             part: figures(scored, calibration, points)
             for part, scored in {
@@ -106,7 +100,7 @@ def make_card(
             }.items()
             if len(np.unique(scored.fractured)) == 2
         },
-        "limits": list(LIMITS),
+        "limits": _limits(recipe, data, cells),
     }
 
 
@@ -137,13 +131,17 @@ def figures(
     }
 
 
-def _training_facts(recipe: Recipe, split: Split, data_attribution: str) -> Mapping[str, Any]:
+def _training_facts(
+    recipe: Recipe, data: LabelledFolder, split: Split, pretrained: Pretrained, split_is_given: bool
+) -> Mapping[str, Any]:
     return {
-        "data": data_attribution,
-        "backbone": "ImageNet weights of Google's mobilenet_v2_1.0_224 (Apache-2.0)",
+        "data": data.attribution,
+        "backbone": pretrained.summary,
         "recipe": asdict(recipe),
+        "protocol": protocol(recipe),
+        "command": _command(recipe, pretrained, split_is_given),
         "split": {
-            "by": "blocks of 40 consecutive ids, joined where they share a duplicate",
+            "by": f"group: what shares {_kept_together(data)} stays together",
             **{part: len(split.rows(part)) for part in (TRAIN, VALIDATION, TEST)},
             "digest": split.digest,
         },
@@ -151,6 +149,49 @@ def _training_facts(recipe: Recipe, split: Split, data_attribution: str) -> Mapp
         f"specificity ≥ {SPECIFICITY_GOAL}",
         "intervals": "95 %, percentile bootstrap over groups, 2000 samples",
     }
+
+
+def _command(recipe: Recipe, pretrained: Pretrained, split_is_given: bool) -> str:
+    """By the preset's name where the recipe is one; files are those of the run's folder."""
+    command = "fracture-screen train --data DATA --out RUN"
+    if pretrained.loaded:
+        command += f" --weights {pretrained.file}"
+    if split_is_given:
+        command += " --split split.json"
+    for name, preset in PRESETS.items():
+        if replace(preset, epochs=recipe.epochs, seed=recipe.seed) == recipe:
+            return f"{command} --recipe {name} --epochs {recipe.epochs} --seed {recipe.seed}"
+    return f"{command} --recipe recipe.toml"
+
+
+def _limits(recipe: Recipe, data: LabelledFolder, cells: int) -> list[str]:
+    size = recipe.preprocessing.input_size
+    limits = [
+        "A negative does not exclude a fracture.",
+        *data.limits,
+        f"The network sees the whole radiograph at {size} pixels: finer fractures are below its "
+        "sight.",
+        f"The saliency grid has {cells} × {cells} cells: it shows a region, not the fracture line.",
+    ]
+    kinds = _group_kinds(data)
+    if not kinds:
+        limits.append("The data set states no patients: one patient's may be in several parts.")
+    elif "patient" not in kinds:
+        limits.append(
+            f"The data set states no patients; what shares {_kept_together(data)} stands in for "
+            "them in the split."
+        )
+    return limits
+
+
+def _kept_together(data: LabelledFolder) -> str:
+    """In words, what a split never parts."""
+    named = {"block": "a block of neighbouring ids", "duplicates": "duplicates"}
+    return " or ".join(named.get(kind, f"a {kind}") for kind in _group_kinds(data)) or "its file"
+
+
+def _group_kinds(data: LabelledFolder) -> list[str]:
+    return sorted({name.split()[0] for example in data.examples for name in example.groups})
 
 
 def _rounded(estimate: Estimate) -> dict[str, float]:

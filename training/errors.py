@@ -1,8 +1,9 @@
 """Errors of this package.
 
 TrainingError
-├── DataError   labelled data or pretrained weights are missing, unreadable or too few
-└── RunError    a run's folder holds another run, or its network learned nothing
+├── DataError    labelled data or pretrained weights are missing, unreadable or too few
+├── RecipeError  a recipe is unknown, contradicts itself or its network
+└── RunError     a run's folder holds another run, or its network learned nothing
 """
 
 
@@ -16,3 +17,7 @@ class DataError(TrainingError):
 
 class RunError(TrainingError):
     """A run cannot go on or gives no bundle; the message says why and what to do."""
+
+
+class RecipeError(TrainingError):
+    """A recipe cannot be used; the message says which field and what is meant."""

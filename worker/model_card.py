@@ -8,7 +8,8 @@ from models.bundle import ModelBundle
 Json = Mapping[str, Any]
 """Any: JSON values of the card."""
 
-_COMMAND = "fracture-screen train --data FRACATLAS --weights MOBILENETV2.weights.h5 --out RUN"
+_FIRST_COMMAND = "fracture-screen train --data FRACATLAS --weights MOBILENETV2.weights.h5 --out RUN"
+"""Of version 0.1.0, whose card holds no text of it."""
 _PARTS = {
     "validation": "validation",
     "test": "test",
@@ -19,7 +20,7 @@ _PARTS = {
 def model_card(bundle: ModelBundle) -> str:
     """What it is, what it was trained on, how well it does, and where it fails."""
     card, facts = bundle.card, bundle.card["training"]
-    recipe, split = facts["recipe"], facts["split"]
+    split = facts["split"]
     sections = [
         f"# Model card: {bundle.identity.label}",
         "Written by `fracture-screen model show --markdown`; a test holds it against the bundle.",
@@ -34,16 +35,12 @@ def model_card(bundle: ModelBundle) -> str:
         f"validation, {split['test']} for test, split by {split['by']} (digest "
         f"`{split['digest'][:16]}…`).",
         "## Training",
-        f"All layers from ImageNet weights, batch normalisation frozen. Adam, learning rate "
-        f"{recipe['learning_rate']}, halved after {recipe['plateau_epochs']} epochs without a "
-        f"better validation AUC, stopped after {recipe['patience']}, at most {recipe['epochs']}; "
-        f"batch {recipe['batch_size']}, weighted binary cross-entropy, flips, rotation ≤ "
-        f"{recipe['augmentation']['rotation_degrees']:.0f}°, shear, zoom; seed {recipe['seed']}.",
+        facts.get("protocol") or _first_protocol(facts["recipe"]),
         "## Figures",
         f"Operating points: {facts['operating_points']}. Intervals: {facts['intervals']}.",
         _figures(card["metrics"]),
         "The command that gives these figures:",
-        f"```\n{_COMMAND}\n```",
+        f"```\n{facts.get('command') or _FIRST_COMMAND}\n```",
         "## Limits",
         "\n".join(f"- {limit}" for limit in bundle.limits),
     ]
@@ -81,6 +78,17 @@ def figure_rows(metrics: Json) -> list[tuple[str, ...]]:
 def part_names(metrics: Json) -> list[str]:
     """Headings for `figure_rows`."""
     return [_PARTS.get(name, name) for name in metrics]
+
+
+def _first_protocol(recipe: Json) -> str:
+    """Of version 0.1.0, whose card holds no text of it."""
+    return (
+        f"All layers from ImageNet weights, batch normalisation frozen. Adam, learning rate "
+        f"{recipe['learning_rate']}, halved after {recipe['plateau_epochs']} epochs without a "
+        f"better validation AUC, stopped after {recipe['patience']}, at most {recipe['epochs']}; "
+        f"batch {recipe['batch_size']}, weighted binary cross-entropy, flips, rotation ≤ "
+        f"{recipe['augmentation']['rotation_degrees']:.0f}°, shear, zoom; seed {recipe['seed']}."
+    )
 
 
 def _figures(metrics: Json) -> str:

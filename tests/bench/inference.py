@@ -36,7 +36,9 @@ def main() -> None:
 
     def peer() -> None:
         square, _ = letterbox(pixels, bundle.preprocessing)
-        network.predict(to_network_input(square[np.newaxis]), verbose=0)
+        network.predict(
+            to_network_input(square[np.newaxis], bundle.preprocessing.normalization), verbose=0
+        )
 
     ours_s, peer_s = in_turn(ours, peer)
     print(f"classify + Grad-CAM++, one radiograph: {1000 * ours_s:.1f} ms")

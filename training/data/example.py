@@ -39,13 +39,17 @@ class Example:
 class LabelledFolder:
     """All examples of `folder`, each of them inside it, as `layout` reads them.
 
-    `attribution` names the data set's source, for model cards.
+    The others are for model cards: `attribution` names the data set's source, `limits` are what
+    must be known of every model trained on it, `body_parts` the BodyPartExamined terms that it
+    covers where its regions do not say so.
     """
 
     folder: Path
     layout: str
     examples: tuple[Example, ...]
     attribution: str
+    limits: tuple[str, ...] = ()
+    body_parts: tuple[str, ...] = ()
 
     def relative(self, example: Example) -> str:
         """Path below the folder, with forward slashes: what reports and split files hold."""

@@ -17,6 +17,12 @@ BOX_TABLE = "fracture_boxes.csv"
 ATTRIBUTION = (
     "FracAtlas, Abedeen et al., Scientific Data 10, 521 (2023), figshare 22363012, CC BY 4.0"
 )
+LIMITS = (
+    "Trained on one data set of limbs, hips and shoulders: no skull, spine, ribs or pelvis.",
+    "Most pictures of the data set are small 8-bit JPEG; CR and DX of other makers may differ.",
+    "Nearly every radiograph with metal hardware in the data set is fractured; hardware raises the "
+    "probability by itself.",
+)
 VIEWS = ("frontal", "lateral", "oblique")
 COLUMNS = ("fractured", "region", "hardware", "duplicate_group", "id_block")
 

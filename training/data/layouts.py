@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.data import class_folders, dicom_folder, fracatlas, labelled_table, mura
+from training.data.body_parts import LIMBS
 from training.data.example import Example, LabelledFolder
 from training.errors import DataError
 
@@ -15,7 +16,7 @@ AUTO = "auto"
 class Layout:
     """One way in which labelled radiographs lie on disk.
 
-    `looks_for` says in words what `recognises` tests.
+    `looks_for` says in words what `recognises` tests; the last three are `LabelledFolder`'s.
     """
 
     name: str
@@ -23,6 +24,8 @@ class Layout:
     recognises: Callable[[Path], bool]
     read: Callable[[Path], Sequence[Example]]
     attribution: str = "own data"
+    limits: tuple[str, ...] = ()
+    body_parts: tuple[str, ...] = ()
 
 
 LAYOUTS = (
@@ -32,6 +35,8 @@ LAYOUTS = (
         fracatlas.recognises,
         fracatlas.read_fracatlas,
         fracatlas.ATTRIBUTION,
+        fracatlas.LIMITS,
+        LIMBS,
     ),
     Layout(
         "mura",
@@ -39,6 +44,7 @@ LAYOUTS = (
         mura.recognises,
         mura.read_mura,
         mura.ATTRIBUTION,
+        mura.LIMITS,
     ),
     Layout(
         "dicom",
@@ -74,7 +80,9 @@ def read_labelled_folder(folder: Path, layout: str = AUTO) -> LabelledFolder:
     chosen = _detect(folder) if layout == AUTO else _by_name(layout)
     examples = tuple(chosen.read(folder))
     _refuse_strange_paths(folder, examples)
-    return LabelledFolder(folder, chosen.name, examples, chosen.attribution)
+    return LabelledFolder(
+        folder, chosen.name, examples, chosen.attribution, chosen.limits, chosen.body_parts
+    )
 
 
 def _by_name(name: str) -> Layout:

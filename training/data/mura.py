@@ -13,6 +13,9 @@ from training.data.pixels import is_picture
 from training.errors import DataError
 
 ATTRIBUTION = "MURA, Rajpurkar et al., arXiv 1712.06957 (2017), Stanford; abnormal, not fractured"
+LIMITS = (
+    "Trained on labels of studies that say abnormal, not fractured: it flags other findings too.",
+)
 _STUDY = "patient*/study*_*"
 _LABELS = {"positive": True, "negative": False}
 

@@ -7,26 +7,48 @@ from typing import Annotated
 import typer
 
 from worker.commands.console import Json, fail, out, print_json, progress_bar, settings_of
+from worker.commands.data import Data, LayoutName
 
 model_app = typer.Typer(no_args_is_help=True, help="The classifier.")
 
 
 def train(
-    data: Annotated[Path, typer.Option(help="FracAtlas folder: images.csv and images/.")],
+    data: Data,
+    out_folder: Annotated[Path, typer.Option("--out", help="Folder of the run.")],
+    layout: LayoutName = "auto",
+    split: Annotated[
+        Path | None,
+        typer.Option(help="Split file with train, validation and test; default: by the seed."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Preset or TOML file; default: the shipped model's, or the run's own."),
+    ] = None,
     weights: Annotated[
-        Path, typer.Option(help="ImageNet weights of MobileNetV2 without its top (.weights.h5).")
-    ],
-    out_folder: Annotated[
-        Path, typer.Option("--out", help="Folder of the run; goes on where it was stopped.")
-    ],
-    name: Annotated[str, typer.Option(help="Name of the bundle.")] = "fracture-mobilenetv2",
+        Path | None,
+        typer.Option(help="Pretrained backbone (.h5, .npz); without it the network is random."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out after its last epoch.")
+    ] = False,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder of decoded radiographs, for runs to share; default: the run's."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the bundle; default: fracture- and the network's.")
+    ] = None,
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
     epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(help="Default: the recipe's.")] = None,
 ) -> None:
     """Train a classifier and write it as a bundle with its model card.
 
-    Example: `fracture-screen train --data fracatlas --weights mobilenetv2.weights.h5 --out run`
+    Presets: fracture_mobilenetv2 (the shipped model's), paper_a_mobilenetv2, paper_a_resnet50v2,
+    paper_b_raw, paper_b_balanced.
+
+    Examples: `fracture-screen train --data fracatlas --weights mobilenetv2.weights.h5 --out run`,
+    `fracture-screen train --data radiographs --split split.json --recipe my.toml --out run`
     """
     from worker.composition import quieten_tensorflow
 
@@ -35,10 +57,11 @@ def train(
         from worker import training_run
     except ImportError as error:
         fail(f"{error.name} is missing; install the training extra: fracture-screen[training]")
+    request = training_run.Request(
+        data, layout, split, recipe, epochs, seed, weights, out_folder, resume, cache, name, version
+    )
     with progress_bar() as progress:
-        bundle = training_run.run(
-            data, weights, out_folder, name, version, epochs=epochs, seed=seed, progress=progress
-        )
+        bundle = training_run.run(request, progress)
     from worker import tables
 
     tables.print_card(out, bundle)

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from models.architectures import BACKBONES
 from tests.paths import REPOSITORY
 from tests.unit.training.drawn import draw_table
 from training.data.labelled_table import COLUMNS
 from training.data.layouts import LAYOUTS
+from training.presets import PRESETS
 from worker.cli import app
 
 PAGE = (REPOSITORY / "docs" / "training.md").read_text()
@@ -39,3 +41,10 @@ def test_the_page_lists_all_layouts_and_all_columns() -> None:
     rows = re.findall(r"^\| (\S+) \| (.+?) \|", PAGE, re.M)
     assert {(layout.name, layout.looks_for) for layout in LAYOUTS} <= set(rows)
     assert set(COLUMNS.items()) <= set(rows)
+
+
+def test_the_page_lists_all_presets_with_their_networks_and_all_networks() -> None:
+    rows = re.findall(r"^\| (\S+) \| (\S+) \| .* \|$", PAGE, re.M)
+    presets = {name: recipe.architecture.name for name, recipe in PRESETS.items()}
+    assert presets.items() <= set(rows)
+    assert ", ".join(BACKBONES) in " ".join(PAGE.split())

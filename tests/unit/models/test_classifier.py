@@ -10,6 +10,7 @@ from models.calibration import Calibration
 from models.classifier import BATCH_SIZE, Classification, Classifier
 from models.engine import KerasEngine
 from models.prediction import FloatArray, OperatingPoint, OperatingPoints
+from models.preprocessing import Normalization
 from tests.unit.models.bundles import FakeEngine, identity_head, make_bundle
 
 SHAPES = [(90, 40), (40, 90), (64, 64), (1, 1), (3, 200), (300, 260), (33, 35)]
@@ -65,6 +66,15 @@ def test_logits_become_probabilities_by_the_calibration_and_cross_the_operating_
         OperatingPoint.SPECIFIC,
     ]
     assert {result.prediction.model for result in results} == {bundle.identity}
+
+
+def test_a_network_is_shown_pictures_in_its_own_normalization() -> None:
+    seen: list[FloatArray] = []
+    engine = FakeEngine(lambda batch: seen.append(batch) or _features_of_brightness(batch))
+    bundle = make_bundle(weights=identity_head(2))
+    preprocessing = replace(bundle.preprocessing, normalization=Normalization.ZERO_TO_ONE)
+    Classifier(replace(bundle, preprocessing=preprocessing), engine).classify([_half_bright(0.5)])
+    assert (seen[0].min(), seen[0].max()) == (0.0, 1.0)
 
 
 def test_a_positive_logit_is_more_likely_than_not_only_as_far_as_the_calibration_says() -> None:

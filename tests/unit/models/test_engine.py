@@ -1,6 +1,6 @@
 """Building networks, filling them, and running them."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +12,12 @@ from models.architectures import (
     Architecture,
     KerasModel,
     build,
+    log_odds,
 )
 from models.bundle import ModelBundle, Weights
 from models.engine import KerasEngine, dense_head, get_weights, set_weights
 from models.errors import BundleError
-from tests.unit.models.bundles import random_weights
+from tests.unit.models.bundles import make_bundle, random_weights
 
 CELLS = 2
 CHANNELS = 1280
@@ -51,27 +52,58 @@ def test_a_network_gives_features_and_logit_under_their_names(network: KerasMode
     assert network.get_layer(HIDDEN_LAYER).units == 16
 
 
-def test_batch_normalisation_is_frozen_unless_it_is_asked_for() -> None:
-    architecture = Architecture(input_size=32, hidden_units=4)
-    frozen = _batch_normalisations(build(architecture))
-    free = _batch_normalisations(build(architecture, freeze_batch_normalization=False))
-    assert len(frozen) == len(free) > 10
-    assert not any(layer.trainable for layer in frozen)
-    assert all(layer.trainable for layer in free)
+@pytest.mark.parametrize("name", ["resnet50", "resnet101", "resnet50_v2", "resnet101_v2"])
+def test_every_network_of_the_table_is_built_at_the_size_that_is_asked_for(name: str) -> None:
+    features, logit = build(Architecture(name, 96, hidden_units=4)).outputs
+    assert features.shape == (None, 3, 3, 2048)
+    assert logit.shape == (None, 1)
 
 
-def test_a_backbone_takes_its_weights_from_a_file(tmp_path: Path) -> None:
-    import keras
+def test_a_version_two_resnet_pools_as_the_network_that_its_weights_come_from() -> None:
+    """SAME padding: at an even size nothing is added at the top left."""
+    network = build(Architecture("resnet50_v2", 64, hidden_units=4))
+    assert network.get_layer("pool1_pad").output.shape == (None, 32, 32, 64)
+    pooling = network.get_layer("pool1_pool")
+    assert pooling.output.shape == (None, 16, 16, 64)
+    picture = np.arange(16, dtype=np.float32).reshape(1, 4, 4, 1)
+    assert np.asarray(pooling(picture))[0, :, :, 0].tolist() == [[10.0, 11.0], [14.0, 15.0]]
 
-    source = keras.applications.MobileNetV2(
-        input_shape=(32, 32, 3), include_top=False, weights=None
-    )
-    set_weights(source, random_weights(source, seed=1))
-    source.save_weights(tmp_path / "backbone.weights.h5")
-    architecture = Architecture(input_size=32, hidden_units=4)
-    built = get_weights(build(architecture, backbone_weights=tmp_path / "backbone.weights.h5"))
-    for name, array in get_weights(source).items():
-        assert np.array_equal(built[name], array), name
+
+def test_features_may_be_taken_from_a_layer_within() -> None:
+    network = build(Architecture(input_size=64, features_from="block_13_expand_relu"))
+    assert network.outputs[0].shape == (None, 4, 4, 576)
+    assert "block_14_expand" not in {layer.name for layer in network.layers}
+
+
+def test_dropout_stands_before_or_behind_the_hidden_layer() -> None:
+    order = {}
+    for before in (False, True):
+        layers = build(Architecture(input_size=32, dropout_before_hidden=before)).layers
+        order[before] = [layer.name for layer in layers][-4:]
+    assert order[False] == ["pooled", "hidden", "dropout", "logit"]
+    assert order[True] == ["pooled", "dropout", "hidden", "logit"]
+
+
+def test_log_odds_of_one_logit_and_of_two_give_the_probability_of_their_head() -> None:
+    logits = np.random.default_rng(7).normal(0, 3, (50, 2))
+    softmax = np.exp(logits[:, 1]) / np.exp(logits).sum(axis=1)
+    assert 1 / (1 + np.exp(-log_odds(logits))) == pytest.approx(softmax)
+    assert np.array_equal(log_odds(logits[:, :1]), logits[:, 0])
+
+
+def test_an_engine_gives_the_log_odds_of_a_network_with_two_logits() -> None:
+    architecture = Architecture("resnet50_v2", 32, hidden_units=8, outputs=2)
+    network = build(architecture)
+    set_weights(network, random_weights(network, seed=9))
+    bundle = replace(make_bundle(weights=get_weights(network)), architecture=architecture)
+    batch = np.random.default_rng(2).uniform(-1, 1, (3, 32, 32, 3)).astype(np.float32)
+    features, found = KerasEngine(bundle).run(batch)
+    logits = np.asarray(network(batch, training=False)[1])
+    assert found == pytest.approx(logits[:, 1] - logits[:, 0], rel=1e-3)
+    head = dense_head(bundle.weights)
+    hidden = np.maximum(features.mean(axis=(1, 2)) @ head.hidden_kernel + head.hidden_bias, 0)
+    bias = log_odds(bundle.weights[f"{LOGIT_LAYER}/bias"][np.newaxis])
+    assert (hidden @ head.logit_kernel)[:, 0] + bias == pytest.approx(found, rel=1e-3)
 
 
 def test_weights_read_from_one_network_fill_another(network: KerasModel) -> None:
@@ -133,8 +165,6 @@ def test_an_engine_runs_the_network_of_its_bundle(network: KerasModel, engine: K
 def test_an_engine_refuses_a_bundle_with_the_weights_of_another_network(
     network_bundle: ModelBundle,
 ) -> None:
-    from dataclasses import replace
-
     smaller = replace(network_bundle, architecture=Architecture(input_size=64, hidden_units=8))
     with pytest.raises(BundleError, match="hidden/kernel has shape"):
         KerasEngine(smaller)
@@ -151,9 +181,3 @@ def test_the_head_of_a_bundle_is_that_of_its_network(
     hidden = np.maximum(pooled @ head.hidden_kernel + head.hidden_bias, 0)
     bias = network_bundle.weights[f"{LOGIT_LAYER}/bias"]
     assert (hidden @ head.logit_kernel + bias)[:, 0] == pytest.approx(logits, rel=1e-4)
-
-
-def _batch_normalisations(network: KerasModel) -> list[KerasModel]:
-    import keras
-
-    return [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]

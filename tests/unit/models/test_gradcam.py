@@ -6,12 +6,20 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.architectures import FEATURES_LAYER, LOGIT_LAYER, KerasModel, build
+from models.architectures import (
+    FEATURES_LAYER,
+    LOGIT_LAYER,
+    Architecture,
+    KerasModel,
+    build,
+    log_odds,
+)
 from models.bundle import DEFAULT_BUNDLE, load_bundle
 from models.engine import KerasEngine, dense_head, get_weights, set_weights
 from models.gradcam import DenseHead, grad_cam, grad_cam_plus_plus, to_saliency_map
 from models.prediction import FloatArray
 from models.preprocessing import Letterbox
+from tests.unit.models.bundles import random_weights
 
 TOLERANCE = 1e-5
 SEEDS = range(4)
@@ -26,7 +34,7 @@ class Explained:
     """A network that can be differentiated from its features on, and features to explain."""
 
     head_network: KerasModel
-    """Features (n, h, w, K) → logit (n, 1)."""
+    """Features (n, h, w, K) → logits (n, 1) or (n, 2)."""
     head: DenseHead
     features: FloatArray
     """(n, h, w, K)."""
@@ -57,6 +65,30 @@ def test_the_closed_form_equals_automatic_differentiation_with_random_weights(
     random_network: Explained, seed: int
 ) -> None:
     _assert_equals_automatic_differentiation(random_network, random_network.features[seed])
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        Architecture("resnet50_v2", 64, hidden_units=16, outputs=2),
+        Architecture("mobilenet_v2", 64, 16, dropout_before_hidden=True, outputs=2),
+        Architecture("resnet50", 64, hidden_units=16),
+        Architecture("resnet101_v2", 64, 16, outputs=2, features_from="conv5_block1_preact_relu"),
+    ],
+    ids=lambda architecture: architecture.name,
+)
+def test_the_closed_form_equals_automatic_differentiation_for_every_network_and_head(
+    architecture: Architecture,
+) -> None:
+    """Of two logits, what is explained is the fracture's minus the other."""
+    network = build(architecture)
+    set_weights(network, random_weights(network, seed=6))
+    batch = np.random.default_rng(13).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)
+    features = network(batch, training=False)[0].numpy()
+    features /= features.max()  # random residual blocks let them grow until exp(S) overflows
+    explained = Explained(_head_of(network), dense_head(get_weights(network)), features)
+    for one in features:
+        _assert_equals_automatic_differentiation(explained, one)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -179,7 +211,7 @@ def _assert_equals_automatic_differentiation(network: Explained, features: Float
     assert np.abs(gradients).max() > 0
     _assert_close(np.broadcast_to(closed, gradients.shape), gradients)
     _assert_close(grad_cam(features, closed), _reference_grad_cam(features, gradients))
-    score = float(network.head_network(features[np.newaxis])[0, 0])
+    score = float(log_odds(network.head_network(features[np.newaxis]))[0])
     _assert_close(
         grad_cam_plus_plus(features, closed) * np.exp(score),
         _reference_grad_cam_plus_plus(features, gradients, score),
@@ -206,8 +238,9 @@ def _gradients_by_tape(head_network: KerasModel, features: FloatArray) -> npt.ND
     watched = tf.constant(features[np.newaxis])
     with tf.GradientTape() as tape:
         tape.watch(watched)
-        logit = head_network(watched, training=False)
-    return np.asarray(tape.gradient(logit, watched)[0], np.float64)
+        logits = head_network(watched, training=False)
+        score = logits[0, -1] - logits[0, 0] if logits.shape[1] == 2 else logits[0, 0]
+    return np.asarray(tape.gradient(score, watched)[0], np.float64)
 
 
 def _reference_grad_cam(

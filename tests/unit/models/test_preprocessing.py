@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.prediction import FloatArray
-from models.preprocessing import Letterbox, Preprocessing, letterbox, to_network_input
+from models.preprocessing import (
+    Letterbox,
+    Normalization,
+    Preprocessing,
+    letterbox,
+    to_network_input,
+)
 
 SIDES = st.integers(1, 6000)
 SIZES = st.integers(8, 512)
@@ -143,6 +149,30 @@ def test_the_network_sees_three_equal_channels_from_minus_one_to_one() -> None:
     for channel in range(3):
         assert np.array_equal(batch[0, :, :, channel], [[-1.0, -0.5], [0.0, 1.0]])
         assert np.array_equal(batch[1, :, :, channel], [[1.0, 0.5], [0.0, -1.0]])
+
+
+@pytest.mark.parametrize(
+    ("normalization", "black", "white"),
+    [
+        (Normalization.SYMMETRIC, (-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)),
+        (Normalization.ZERO_TO_ONE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        (Normalization.IMAGENET, (-2.1179, -2.0357, -1.8044), (2.2489, 2.4286, 2.64)),
+        (Normalization.CAFFE, (-103.939, -116.779, -123.68), (151.061, 138.221, 131.32)),
+    ],
+)
+def test_black_and_white_become_what_each_familys_weights_expect(
+    normalization: Normalization, black: tuple[float, ...], white: tuple[float, ...]
+) -> None:
+    batch = to_network_input(np.array([[[0.0, 1.0]]], np.float32), normalization)
+    assert batch.dtype == np.float32
+    assert batch.shape == (1, 1, 2, 3)
+    assert batch[0, 0, 0] == pytest.approx(black, abs=1e-4)
+    assert batch[0, 0, 1] == pytest.approx(white, abs=1e-3)
+
+
+def test_a_normalization_that_is_not_known_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"'torch'.*symmetric, zero_to_one, imagenet, caffe"):
+        Preprocessing(normalization="torch")  # type: ignore[arg-type]
 
 
 def test_a_larger_square_is_made_the_same_way_for_the_training_cache() -> None:

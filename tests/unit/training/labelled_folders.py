@@ -80,9 +80,9 @@ def tiny_backbone(size: int) -> KerasModel:
 
 
 def make_recipe(*, epochs: int = 1, seed: int = 7) -> Recipe:
-    """Without dropout, which is drawn anew when a run goes on."""
+    """Trains within seconds, with dropout and every augmentation of paper A."""
     return Recipe(
-        architecture=Architecture(TINY, INPUT_SIZE, hidden_units=96, dropout=0.0),
+        architecture=Architecture(TINY, INPUT_SIZE, hidden_units=96, dropout=0.2),
         preprocessing=Preprocessing(INPUT_SIZE),
         augmentation=Augmentation(rotation_degrees=5.0, shear_degrees=2.0, zoom=0.05),
         epochs=epochs,

@@ -1,7 +1,9 @@
 """The model card: where its figures come from and what they leave out."""
 
 import json
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,14 @@ import pytest
 
 from models.calibration import Calibration
 from models.prediction import OperatingPoints
+from models.pretrained import Pretrained
 from tests.unit.training.labelled_folders import make_recipe
 from training import card
 from training.card import ModelName, ScoredExamples, figures, make_card
+from training.data.body_parts import LIMBS
+from training.data.example import Example, LabelledFolder
+from training.presets import PRESETS
+from training.recipe import Recipe
 from training.splits import Split
 from training.statistics.intervals import with_interval
 
@@ -20,6 +27,14 @@ SPLIT = Split(
     part_of=("train", "train", "train", "validation", "validation", "test"),
     groups=(0, 0, 1, 1, 2, 2),
     digest="d1" * 32,
+)
+DATA = LabelledFolder(
+    Path("data"),
+    "fracatlas",
+    (Example(Path("data/1.png"), True, ("block 1", "duplicates 1"), "hand"),),
+    "drawn by a test",
+    limits=("Drawn by a test.",),
+    body_parts=("HAND", "WRIST"),
 )
 CALIBRATION = Calibration(1.0, 0.0)
 POINTS = OperatingPoints(0.3, 0.8)
@@ -107,12 +122,59 @@ def test_a_card_is_plain_json_and_states_its_split() -> None:
     assert made["architecture"]["input_size"] == made["preprocessing"]["input_size"]
 
 
+def test_a_cards_words_follow_recipe_grid_and_groups() -> None:
+    scored = make_scored(60, seed=1)
+    limits = " ".join(_make_card(scored, scored)["limits"])
+    assert "at 32 pixels" in limits
+    assert "14 × 14 cells" in limits
+    assert "Drawn by a test." in limits
+    assert "states no patients; what shares a block of neighbouring ids or duplicates" in limits
+    known = replace(DATA, examples=(Example(Path("1.png"), True, ("patient 1", "study 1")),))
+    card = _make_card(scored, scored, known)
+    assert "no patients" not in " ".join(card["limits"])
+    unknown = replace(DATA, examples=(Example(Path("1.png"), True, ()),))
+    assert (
+        "one patient's may be in several parts" in _make_card(scored, scored, unknown)["limits"][-1]
+    )
+    assert card["training"]["split"]["by"] == (
+        "group: what shares a patient or a study stays together"
+    )
+
+
+@pytest.mark.parametrize(
+    ("regions", "stated", "expected"),
+    [
+        (("hand", "leg"), ("HAND", "WRIST"), ["HAND", "WRIST"]),
+        (("wrist", "hand", "unknown"), (), ["HAND", "WRIST"]),
+        (("", "xr_7"), (), list(LIMBS)),
+    ],
+)
+def test_a_model_is_for_the_body_parts_that_its_data_show(
+    regions: tuple[str, ...], stated: tuple[str, ...], expected: list[str]
+) -> None:
+    scored = make_scored(60, seed=1)
+    examples = tuple(Example(Path(f"{one}.png"), True, (), one) for one in regions)
+    card = _make_card(scored, scored, replace(DATA, examples=examples, body_parts=stated))
+    assert card["scope"]["body_parts"] == expected
+
+
+def test_a_cards_command_names_the_preset_or_the_recipes_file() -> None:
+    scored = make_scored(60, seed=1)
+    preset = replace(PRESETS["paper_b_raw"], epochs=3, seed=5)
+    for recipe, expected in (
+        (preset, "--weights drawn.npz --split split.json --recipe paper_b_raw --epochs 3 --seed 5"),
+        (make_recipe(), "--weights drawn.npz --split split.json --recipe recipe.toml"),
+    ):
+        card = _make_card(scored, scored, recipe=recipe)
+        assert card["training"]["command"].endswith(f"--out RUN {expected}")
+
+
 def test_every_body_part_is_a_code_string() -> None:
     """PS3.5, VR CS: capitals, digits, space and underscore, 16 characters at most."""
-    for body_part in card.BODY_PARTS:
+    for body_part in LIMBS:
         assert len(body_part) <= 16
         assert set(body_part) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _")
-    assert len(set(card.BODY_PARTS)) == len(card.BODY_PARTS)
+    assert len(set(LIMBS)) == len(LIMBS)
 
 
 def make_scored(count: int, seed: int, hardware_every: int = 1000) -> ScoredExamples:
@@ -127,12 +189,20 @@ def make_scored(count: int, seed: int, hardware_every: int = 1000) -> ScoredExam
     )
 
 
-def _make_card(validation: ScoredExamples, test: ScoredExamples) -> dict[str, Any]:
+def _make_card(
+    validation: ScoredExamples,
+    test: ScoredExamples,
+    data: LabelledFolder = DATA,
+    recipe: Recipe | None = None,
+) -> dict[str, Any]:
     return make_card(
         ModelName("test-net", "0.0.1"),
-        make_recipe(),
+        recipe or make_recipe(),
+        data,
         SPLIT,
-        "drawn by a test",
+        pretrained=Pretrained("drawn.npz", "a" * 64, ("conv1",), ()),
+        cells=14,
+        split_is_given=True,
         validation=validation,
         test=test,
     )

@@ -1,0 +1,48 @@
+"""Training on every Keras backend that is installed; serving stays TensorFlow's."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.architectures import BACKBONES
+from models.bundle import load_bundle
+from models.engine import KerasEngine
+from models.preprocessing import letterbox, to_network_input
+from tests.paths import REPOSITORY
+from tests.unit.training.labelled_folders import INPUT_SIZE, TINY, draw_fracatlas, tiny_backbone
+from training.data.pixels import read_pixels
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_bundle_that_was_trained_on_another_backend_serves_what_its_log_says(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    data = draw_fracatlas(tmp_path / "data")
+    weights = tmp_path / "tiny.weights.h5"
+    tiny_backbone(INPUT_SIZE).save_weights(weights)
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "tests.unit.training.tiny_run"]
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    subprocess.run(
+        [*command, str(data), str(weights), str(out)], cwd=REPOSITORY, env=environment, check=True
+    )
+
+    monkeypatch.setitem(BACKBONES, TINY, tiny_backbone)
+    bundle = load_bundle(out / "bundle")
+    split = json.loads((out / "split.json").read_text())
+    validation = [one["path"] for one in split["examples"] if one["part"] == "validation"]
+    squares = [letterbox(read_pixels(data / path), bundle.preprocessing)[0] for path in validation]
+    inputs = to_network_input(np.stack(squares), bundle.preprocessing.normalization)
+    _, scores = KerasEngine(bundle).run(inputs)
+    fractured = np.array([int(Path(path).stem[3:]) % 2 == 1 for path in validation])
+    loss = np.logaddexp(0.0, np.where(fractured, -scores, scores)).mean()
+    lines = [json.loads(line) for line in (out / "epochs.jsonl").read_text().splitlines()]
+    assert loss == pytest.approx(max(lines, key=lambda line: line["val_auc"])["val_loss"], rel=0.01)

@@ -1,0 +1,75 @@
+"""What a run has done so far, and what follows from it: pure functions of the finished epochs.
+
+Nothing else decides when to stop, which epoch is kept and how fast to learn, so a run that goes on
+after a kill decides as if it had never been stopped.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from training.recipe import Recipe, Watched
+
+PLATEAU_FACTOR = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One finished epoch: a line of the run's log."""
+
+    epoch: int
+    """From 1."""
+    loss: float
+    """Mean over the training steps, with class weights."""
+    accuracy: float
+    """Of the training steps, with augmentation and dropout."""
+    val_loss: float
+    val_accuracy: float
+    """At the probability one half."""
+    val_auc: float
+    learning_rate: float
+    seconds: float
+    """Training steps and validation."""
+
+
+History = Sequence[Epoch]
+
+
+def is_better(epoch: Epoch, than: Epoch | None, watched: Watched) -> bool:
+    """Whether an epoch's watched figure is the better one; any epoch is better than none."""
+    return than is None or _figure(epoch, watched) > _figure(than, watched)
+
+
+def best_epoch(history: History, watched: Watched) -> Epoch | None:
+    """The first epoch with the best watched figure."""
+    best: Epoch | None = None
+    for epoch in history:
+        if is_better(epoch, best, watched):
+            best = epoch
+    return best
+
+
+def is_over(history: History, recipe: Recipe) -> bool:
+    """Whether the epochs are used up, or patience is."""
+    best = best_epoch(history, recipe.watched)
+    waited = len(history) - best.epoch if best else 0
+    return len(history) >= recipe.epochs or waited >= recipe.patience
+
+
+def learning_rate(history: History, recipe: Recipe) -> float:
+    """Of the next epoch: halved after every `plateau_epochs` without a better figure."""
+    rate, waited = recipe.learning_rate, 0
+    best: Epoch | None = None
+    for epoch in history:
+        if is_better(epoch, best, recipe.watched):
+            best, waited = epoch, 0
+            continue
+        waited += 1
+        if waited == recipe.plateau_epochs:
+            rate, waited = rate * PLATEAU_FACTOR, 0
+    return rate
+
+
+def _figure(epoch: Epoch, watched: Watched) -> float:
+    figure = epoch.val_auc if watched == Watched.AUC else -epoch.val_loss
+    return figure if math.isfinite(figure) else -math.inf

@@ -1,0 +1,87 @@
+"""Recipes by name: the shipped model's and the two papers' protocols.
+
+What a paper leaves open is chosen here and said beside it. Paper A: Salman and Abu-Naser,
+MobileNetV2 against ResNet50. Paper B: Alabi et al., ResNet-101 with Grad-CAM++.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from models.architectures import Architecture
+from models.preprocessing import Normalization, Preprocessing
+from training.augmentation import Augmentation
+from training.errors import RecipeError
+from training.freezing import HEAD, BatchNormalization, Freezing
+from training.recipe import Recipe, Watched, recipe_from_toml
+
+_PAPER_A = Recipe(
+    architecture=Architecture("mobilenet_v2", hidden_units=128, dropout=0.5),
+    preprocessing=Preprocessing(normalization=Normalization.ZERO_TO_ONE),
+    freezing=Freezing(batch_normalization=BatchNormalization.TRAINING),
+    epochs=10,
+    learning_rate=1e-4,
+    watched=Watched.LOSS,
+    class_weights=True,
+)
+"""Left open by the paper: 128 hidden units; all layers learn, batch normalisation in training mode,
+as Keras does unless told otherwise; the learning rate halves after 2 epochs, patience 5."""
+
+_PAPER_B = Recipe(
+    architecture=Architecture(
+        "resnet101_v2",
+        hidden_units=512,
+        dropout=0.3,
+        dropout_before_hidden=True,
+        outputs=2,
+        features_from="conv5_block1_preact_relu",
+    ),
+    preprocessing=Preprocessing(normalization=Normalization.IMAGENET),
+    augmentation=Augmentation(
+        rotation_degrees=15.0,
+        shear_degrees=0.0,
+        zoom=0.1,
+        shift=0.1,
+        brightness=0.2,
+        contrast=0.2,
+        vertical_flip=False,
+    ),
+    freezing=Freezing(HEAD),
+    epochs=30,
+    learning_rate=5.52e-4,
+    watched=Watched.LOSS,
+    patience=30,
+    class_weights=False,
+)
+"""Dropout, hidden units and learning rate are those of the paper's search. The paper's ResNet-101
+is version 1; the open weights are of version 2 through conv4, so the backbone is cut there. Left
+open: the hidden layer is ReLU; zoom and translation ≤ 10 %; no early stop, the best epoch is kept.
+"""
+
+PRESETS: Mapping[str, Recipe] = {
+    "fracture_mobilenetv2": Recipe(),
+    "paper_a_mobilenetv2": _PAPER_A,
+    "paper_a_resnet50v2": replace(
+        _PAPER_A, architecture=Architecture("resnet50_v2", hidden_units=128, dropout=0.2)
+    ),
+    "paper_b_raw": _PAPER_B,
+    "paper_b_balanced": replace(_PAPER_B, oversampling=True, class_weights=True),
+}
+"""Name → recipe."""
+
+
+def find_recipe(name_or_path: str) -> Recipe:
+    """A preset by its name, or a recipe's TOML file.
+
+    Raises:
+        RecipeError: neither, or the file is not a recipe.
+    """
+    if name_or_path in PRESETS:
+        return PRESETS[name_or_path]
+    try:
+        return recipe_from_toml(Path(name_or_path).read_text(), name_or_path)
+    except OSError as error:
+        raise RecipeError(
+            f"{name_or_path!r} is neither a recipe's file ({error.strerror}) nor one of "
+            f"{', '.join(PRESETS)}"
+        ) from error

@@ -83,14 +83,23 @@ def render_overlay(
     than NARROWEST_CANVAS stands on a wider canvas, black at its right.
     Raises ValueError for arrays of another shape or values outside [0, 1].
     """
-    _check_unit_range("saliency", saliency)
     _check_caption(caption)
-    picture = _blend(render_radiograph(pixels, longest_side), saliency)
+    picture = render_map(pixels, saliency, longest_side)
     strip = _draw_strip(caption, max(picture.shape[1], NARROWEST_CANVAS))
     canvas = np.zeros((picture.shape[0] + strip.shape[0], strip.shape[1], 3), np.uint8)
     canvas[: picture.shape[0], : picture.shape[1]] = picture
     canvas[picture.shape[0] :] = strip
     return canvas
+
+
+def render_map(
+    pixels: npt.NDArray[np.float32],
+    saliency: npt.NDArray[np.float32],
+    longest_side: int = LONGEST_SIDE,
+) -> npt.NDArray[np.uint8]:
+    """As `render_overlay`, without its caption: for readers who score maps of any outcome."""
+    _check_unit_range("saliency", saliency)
+    return _blend(render_radiograph(pixels, longest_side), saliency)
 
 
 def _check_unit_range(name: str, values: npt.NDArray[np.float32]) -> None:

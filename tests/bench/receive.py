@@ -1,16 +1,20 @@
 """`python -m tests.bench.receive`: our listener, DCMTK's storescp and Orthanc in objects/s.
 
 One run, one machine, the same sender (dcmsend, TCP_NODELAY=1). Ours is the product's own `listen`:
-fsync of each file and a ledger commit per object; the others do neither.
+fsync of each file and a ledger commit per object; the others do neither. The row "disk alone" says
+what these cores and this disk let anyone reach who digests and syncs: no network, no DICOM.
 """
 
 import argparse
+import hashlib
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +137,33 @@ def measure(name: str, objects: dict[tuple[str, int], list[Path]], folder: Path)
     return Measured(name, rates)
 
 
+def measure_disk(objects: dict[tuple[str, int], list[Path]], folder: Path) -> Measured:
+    """Digest, write, fsync, rename and fsync of the folder, in as many threads as associations."""
+    folder.mkdir()
+    rates = {}
+    for (size, associations), paths in objects.items():
+        contents = [path.read_bytes() for path in paths]
+        began = time.monotonic()
+        with ThreadPoolExecutor(associations) as pool:
+            list(pool.map(lambda content: _store_durably(content, folder), contents))
+        rates[size, associations] = len(contents) / (time.monotonic() - began)
+    return Measured("disk alone", rates)
+
+
+def _store_durably(content: bytes, folder: Path) -> None:
+    unfinished = folder / f"{uuid.uuid4()}.part"
+    with unfinished.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.rename(folder / hashlib.sha256(content).hexdigest())
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--large", type=int, default=48, help="objects of 7 MB per cell")
@@ -154,6 +185,7 @@ def main() -> None:
             measure(each, objects, folder / f"receiver-{number}")
             for number, each in enumerate(names)
         ]
+        measured.append(measure_disk(objects, folder / "disk"))
     print_table(measured)
 
 

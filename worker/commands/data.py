@@ -46,7 +46,7 @@ def check_data(
     Examples: `fracture-screen data check --data radiographs`,
     `fracture-screen data check --data radiographs --split split.json --json`
     """
-    folder = _read(data, layout)
+    folder = read_labelled(data, layout)
     from training.data.check import check
     from training.split_file import load_split
 
@@ -90,7 +90,7 @@ def split_data(
     Examples: `fracture-screen data split --data radiographs --shares 72/18/10 --out split.json`,
     `fracture-screen data split --data radiographs --folds 5 --out folds.json`
     """
-    folder = _read(data, layout)
+    folder = read_labelled(data, layout)
     from training.split_file import save_split
     from training.splits import make_split
 
@@ -112,7 +112,7 @@ def confounds(
 
     Example: `fracture-screen data confounds --data radiographs`
     """
-    folder = _read(data, layout)
+    folder = read_labelled(data, layout)
     from training.controls import metadata_aucs
     from training.data.fingerprints import fingerprint_readable
 
@@ -130,7 +130,12 @@ def confounds(
     out.print(table)
 
 
-def _read(data: Path, layout: str) -> "LabelledFolder":
+def read_labelled(data: Path, layout: str) -> "LabelledFolder":
+    """What --data and --layout name.
+
+    Raises:
+        ExtraMissing: the training extra is not installed.
+    """
     for package in ("scipy", "sklearn"):
         if find_spec(package) is None:
             raise ExtraMissing(package, "training")

@@ -1,0 +1,1 @@
+"""Saliency maps measured: against fracture boxes, by what the model makes of them, by readers."""

@@ -1,0 +1,188 @@
+"""All measures of a bundle's saliency maps on labelled radiographs with fracture boxes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import ModelBundle
+from models.classifier import Classifier
+from models.prediction import FloatArray
+from training.data.example import Example
+from training.data.pixels import read_pixels
+from training.errors import DataError
+from training.explanation.faithfulness import Curves, curves, random_order
+from training.explanation.localisation import Localisation, localise
+from training.explanation.randomisation import Depth, mean_rank_correlation, randomised
+from training.statistics.intervals import Estimate, bootstrap
+
+FAITHFULNESS_SAMPLE = 60
+RANDOMISATION_SAMPLE = 40
+
+Advance = Callable[[], None]
+Figures = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explained:
+    """One fractured radiograph: what the model said and how its map fares."""
+
+    example: Example
+    group: int
+    probability: float
+    flagged: bool
+    localisation: Localisation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faithfulness:
+    """Curves of the maps, and of maps that know nothing, of the same radiographs."""
+
+    of_maps: tuple[Curves, ...]
+    of_noise: tuple[Curves, ...]
+    groups: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """Everything measured."""
+
+    explained: tuple[Explained, ...]
+    faithfulness: Faithfulness
+    correlations: Mapping[Depth, float]
+    """Mean rank correlation of maps before and after the weights were put out of order."""
+
+
+def steps(boxed: int) -> int:
+    """How often `measure` advances for so many radiographs with boxes."""
+    return boxed + min(boxed, FAITHFULNESS_SAMPLE) + len(Depth) * min(boxed, RANDOMISATION_SAMPLE)
+
+
+def boxed(examples: Sequence[Example], groups: Sequence[int]) -> list[tuple[Example, int]]:
+    """The fractured radiographs whose fracture is boxed, with their groups.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = [(one, group) for one, group in zip(examples, groups, strict=True) if one.boxes]
+    if not found:
+        raise DataError("no radiograph has a fracture box; FracAtlas has fracture_boxes.csv")
+    return found
+
+
+def measure(
+    bundle: ModelBundle,
+    cases: Sequence[tuple[Example, int]],
+    *,
+    seed: int = 0,
+    advance: Advance = lambda: None,
+) -> Measured:
+    """Measure on `cases` from `boxed`; the costly parts on a sample drawn by `seed`."""
+    classifier = Classifier(bundle)
+    order = np.random.default_rng(seed).permutation(len(cases))
+    faithful = [cases[index] for index in order[:FAITHFULNESS_SAMPLE]]
+    shuffled = [cases[index][0] for index in order[:RANDOMISATION_SAMPLE]]
+    return Measured(
+        tuple(_explain(classifier, example, group, advance) for example, group in cases),
+        _faithfulness(classifier, faithful, seed, advance),
+        _correlations(bundle, classifier, shuffled, seed, advance),
+    )
+
+
+def summary(measured: Measured) -> dict[str, Estimate]:
+    """Figure → estimate with its interval by group, for all and for the flagged ones alone."""
+    figures: dict[str, Estimate] = {}
+    for name, chosen in (
+        ("all", measured.explained),
+        ("flagged", tuple(one for one in measured.explained if one.flagged)),
+    ):
+        if chosen:
+            figures |= _localisation_figures(name, chosen)
+    return figures | _faithfulness_figures(measured.faithfulness)
+
+
+def _explain(classifier: Classifier, example: Example, group: int, advance: Advance) -> Explained:
+    pixels = read_pixels(example.path)
+    prediction, saliency = classifier.classify([pixels])[0]
+    advance()
+    return Explained(
+        example,
+        group,
+        prediction.probability,
+        prediction.operating_point is not None,
+        localise(saliency, example.boxes, *pixels.shape),
+    )
+
+
+def _faithfulness(
+    classifier: Classifier, cases: Sequence[tuple[Example, int]], seed: int, advance: Advance
+) -> Faithfulness:
+    def probabilities(radiographs: Sequence[FloatArray]) -> Figures:
+        return np.array([one.prediction.probability for one in classifier.classify(radiographs)])
+
+    of_maps, of_noise = [], []
+    for number, (example, _) in enumerate(cases):
+        pixels = read_pixels(example.path)
+        saliency = classifier.classify([pixels])[0].saliency.values
+        noise = random_order(saliency.shape, seed + number)
+        of_maps.append(curves(pixels, saliency, probabilities))
+        of_noise.append(curves(pixels, noise, probabilities))
+        advance()
+    groups = np.array([group for _, group in cases], np.int32)
+    return Faithfulness(tuple(of_maps), tuple(of_noise), groups)
+
+
+def _correlations(
+    bundle: ModelBundle,
+    classifier: Classifier,
+    examples: Sequence[Example],
+    seed: int,
+    advance: Advance,
+) -> dict[Depth, float]:
+    radiographs = [read_pixels(example.path) for example in examples]
+    before = _maps(classifier, radiographs)
+    found = {}
+    for depth in Depth:
+        other = Classifier(randomised(bundle, depth, seed))
+        found[depth] = mean_rank_correlation(before, _maps(other, radiographs, advance))
+    return found
+
+
+def _maps(
+    classifier: Classifier, radiographs: Sequence[FloatArray], advance: Advance = lambda: None
+) -> list[FloatArray]:
+    maps = []
+    for pixels in radiographs:
+        maps.append(classifier.classify([pixels])[0].saliency.values)
+        advance()
+    return maps
+
+
+def _localisation_figures(name: str, chosen: Sequence[Explained]) -> dict[str, Estimate]:
+    groups = np.array([one.group for one in chosen], np.int32)
+    figures = {
+        "peak in box": [one.localisation.peak_in_box for one in chosen],
+        "energy in box": [one.localisation.energy_in_box for one in chosen],
+        "IoU": [one.localisation.iou for one in chosen],
+        "centre in box": [one.localisation.centre_in_box for one in chosen],
+        "box's share of the area": [one.localisation.box_share for one in chosen],
+    }
+    return {
+        f"{figure}, {name}": _mean(np.array(values, float), groups)
+        for figure, values in figures.items()
+    }
+
+
+def _faithfulness_figures(found: Faithfulness) -> dict[str, Estimate]:
+    areas = {
+        "insertion": [one.insertion_area for one in found.of_maps],
+        "insertion, map of noise": [one.insertion_area for one in found.of_noise],
+        "deletion": [one.deletion_area for one in found.of_maps],
+        "deletion, map of noise": [one.deletion_area for one in found.of_noise],
+    }
+    return {name: _mean(np.array(values), found.groups) for name, values in areas.items()}
+
+
+def _mean(values: Figures, groups: npt.NDArray[np.int32]) -> Estimate:
+    return bootstrap(lambda rows: float(values[rows].mean()), groups)

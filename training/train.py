@@ -23,6 +23,7 @@ from training.card import ModelName, ScoredExamples, make_card
 from training.data.example import Example, LabelledFolder
 from training.errors import DataError, RunError
 from training.recipe import Recipe
+from training.reference import reference_card
 from training.split_file import save_split
 from training.splits import (
     TEST,
@@ -96,6 +97,7 @@ def train(
         _score(network, data.examples, split, part, recipe) for part in (VALIDATION, TEST)
     )
     card = make_card(name, recipe, split, data.attribution, validation=validation, test=test)
+    card["reference"] = reference_card(data.examples, split, card, validation)
     save_bundle(out / "bundle", card, weights)
     return out / "bundle"
 

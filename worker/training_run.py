@@ -24,7 +24,7 @@ def run(
     seed: int | None,
     progress: Progress,
 ) -> ModelBundle:
-    """Train on FracAtlas and return the bundle written to `out`/bundle."""
+    """Train on labelled radiographs and return the bundle written to `out`/bundle."""
     recipe = Recipe()
     recipe = replace(
         recipe,
@@ -38,7 +38,7 @@ def run(
         progress.update(task, description=description, completed=step.done, total=step.total)
 
     folder = train(
-        read_labelled_folder(data, "fracatlas"),
+        read_labelled_folder(data),
         recipe,
         name=ModelName(name, version),
         backbone_weights=weights,

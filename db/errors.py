@@ -3,7 +3,9 @@
 LedgerError
 ├── LedgerUnavailable   the database cannot be used now; trying again later may help
 ├── LedgerInconsistent  the database refused what was to be stored; trying again does not help
-└── LedgerOutOfDate     the tables are older or newer than this version of the program
+├── LedgerOutOfDate     the tables are older or newer than this version of the program
+├── ModelMoveRefused    a model may not be used for that: see LEGAL_MODEL_MOVES
+└── ReviewRefused       a review names what the ledger does not know
 """
 
 
@@ -21,3 +23,11 @@ class LedgerInconsistent(LedgerError):
 
 class LedgerOutOfDate(LedgerError):
     """The tables do not belong to this version of the program."""
+
+
+class ModelMoveRefused(LedgerError):
+    """A model is not in a state that allows it; the message says which it is in and what to do."""
+
+
+class ReviewRefused(LedgerError):
+    """A review cannot be recorded; the message names the instance."""

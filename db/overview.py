@@ -148,6 +148,11 @@ def _finding(finding: Finding) -> NewFinding:
         operating_point=finding.operating_point,
         peak_row=finding.peak_row,
         peak_column=finding.peak_column,
+        body_part_examined=finding.body_part_examined,
+        device=finding.device,
+        mean_intensity=finding.mean_intensity,
+        rows=finding.rows,
+        columns=finding.columns,
     )
 
 

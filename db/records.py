@@ -109,6 +109,14 @@ class NewFinding:
     peak_row: int | None = None
     """Row of the saliency map's peak in the radiograph, 0-based."""
     peak_column: int | None = None
+    body_part_examined: str | None = None
+    """As the instance states it, upper-case, "" where it states none; None: not known."""
+    device: str | None = None
+    """Manufacturer, model and station of the equipment; None: not a radiograph, or not known."""
+    mean_intensity: float | None = None
+    """Of the radiograph's pixels in [0, 1], as the network's preprocessing receives them."""
+    rows: int | None = None
+    columns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
 
 from db.errors import LedgerError, LedgerInconsistent, LedgerOutOfDate, LedgerUnavailable
 
@@ -84,6 +85,13 @@ def require_current(engine: Engine) -> None:
             f"the ledger's tables are at revision {revision or 'none'}, this version of Fracture "
             f"Screen needs {_head()}: run `fracture-screen db upgrade`"
         )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """A session whose work is committed at the end, or undone by an exception."""
+    with database_errors(), Session(engine) as session, session.begin():
+        yield session
 
 
 @contextmanager

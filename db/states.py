@@ -1,6 +1,6 @@
-"""States of studies and deliveries and the legal moves between them, as tables.
+"""States of studies, deliveries and models and the legal moves between them, as tables.
 
-No code changes a state except through `db.transitions`, which looks here first.
+No code changes a state except through `db.transitions` and `db.registry`, which look here first.
 """
 
 from collections.abc import Mapping
@@ -66,6 +66,33 @@ class CircuitState(StrEnum):
     """Time for one probe: one study's results are tried, the others wait for how that goes."""
 
 
+class ModelState(StrEnum):
+    """What an imported model is used for. The bundle of the settings has no state of its own: it is
+    the champion while no imported model is."""
+
+    CANDIDATE = "CANDIDATE"
+    """Imported: used for nothing."""
+    SHADOW = "SHADOW"
+    """Scores live studies beside the champion; nothing of it is delivered. At most one."""
+    CHAMPION = "CHAMPION"
+    """Its results are delivered. At most one."""
+    RETIRED = "RETIRED"
+    """Replaced, rolled back or given up; a rollback or another import may bring it back."""
+
+
+class ReviewOutcome(StrEnum):
+    """What a reader says of our result."""
+
+    AGREE = "AGREE"
+    """The flag, or its absence, is right."""
+    DISAGREE = "DISAGREE"
+    """It is wrong."""
+    ELSEWHERE = "ELSEWHERE"
+    """There is a fracture, but not where the heatmap points."""
+    BAD_HEATMAP = "BAD_HEATMAP"
+    """The flag is right, the heatmap is of no use."""
+
+
 LEGAL_STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType(
     {
         StudyState.RECEIVING: frozenset({StudyState.READY, StudyState.FAILED}),
@@ -94,3 +121,17 @@ LEGAL_DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = Mapping
     }
 )
 """From each state, the states a delivery may move to."""
+
+LEGAL_MODEL_MOVES: Mapping[ModelState, frozenset[ModelState]] = MappingProxyType(
+    {
+        ModelState.CANDIDATE: frozenset(
+            {ModelState.SHADOW, ModelState.CHAMPION, ModelState.RETIRED}
+        ),
+        ModelState.SHADOW: frozenset(
+            {ModelState.CANDIDATE, ModelState.CHAMPION, ModelState.RETIRED}
+        ),
+        ModelState.CHAMPION: frozenset({ModelState.RETIRED}),
+        ModelState.RETIRED: frozenset({ModelState.CANDIDATE, ModelState.CHAMPION}),
+    }
+)
+"""From each state, the states a model may move to."""

@@ -4,8 +4,10 @@ Rows never leave `db`; a change here needs a migration in `migrations/versions/`
 """
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     CheckConstraint,
     Column,
@@ -20,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from db.columns import FreeText, UtcDateTime, terms
-from db.states import DeliveryState, Outcome, StudyState
+from db.states import DeliveryState, ModelState, Outcome, ReviewOutcome, StudyState
 
 _UID = String(64)
 _SHA256 = String(64)
@@ -192,6 +194,13 @@ class Finding(Base):
     operating_point: Mapped[str] = mapped_column(String(16))
     peak_row: Mapped[int | None]
     peak_column: Mapped[int | None]
+    body_part_examined: Mapped[str | None] = mapped_column(FreeText())
+    """As the instance states it; None: not known, for example concluded before revision 0003."""
+    device: Mapped[str | None] = mapped_column(FreeText())
+    """Manufacturer, model and station of the equipment, never of a person."""
+    mean_intensity: Mapped[float | None]
+    rows: Mapped[int | None]
+    columns: Mapped[int | None]
 
 
 class Analysis(Base):
@@ -226,3 +235,105 @@ class Analysis(Base):
     results: Mapped[list[ResultObject]] = relationship(
         secondary=analysis_result, order_by=ResultObject.id
     )
+
+
+class ModelVersion(Base):
+    """An imported bundle and what it is used for."""
+
+    __tablename__ = "model_version"
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        *(
+            Index(
+                f"uq_model_version_{state.lower()}",
+                "state",
+                unique=True,
+                sqlite_where=text(f"state = '{state}'"),
+                postgresql_where=text(f"state = '{state}'"),
+            )
+            for state in (ModelState.CHAMPION, ModelState.SHADOW)
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    version: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[str] = mapped_column(_SHA256, unique=True)
+    path: Mapped[str] = mapped_column(_PATH)
+    """Of the bundle's folder, relative to the data folder."""
+    state: Mapped[ModelState] = mapped_column(terms(ModelState))
+    imported_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    state_changed_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    predecessor_id: Mapped[int | None] = mapped_column(ForeignKey("model_version.id"))
+    """The champion that it replaced when it was promoted; None: the bundle of the settings."""
+
+
+class AuditEvent(Base):
+    """Who did what, and when. Rows are only ever added: the database refuses anything else."""
+
+    __tablename__ = "audit_event"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    happened_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
+    actor: Mapped[str] = mapped_column(String(255))
+    """Operating-system user and machine."""
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(255))
+    details: Mapped[dict[str, Any]] = mapped_column(JSON())  # Any: JSON
+    """Figures and reasons, without patient data."""
+
+
+class ShadowScore(Base):
+    """What a shadow says of one frame, beside what the champion said of it. Never delivered."""
+
+    __tablename__ = "shadow_score"
+    __table_args__ = (
+        UniqueConstraint("model_id", "sop_instance_uid", "frame_number"),
+        CheckConstraint("probability BETWEEN 0 AND 1", "probability"),
+        CheckConstraint("champion_probability BETWEEN 0 AND 1", "champion_probability"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey(ModelVersion.id))
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id), index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID)
+    frame_number: Mapped[int]
+    body_part_examined: Mapped[str] = mapped_column(FreeText())
+    probability: Mapped[float]
+    operating_point: Mapped[str] = mapped_column(String(16))
+    champion_digest: Mapped[str] = mapped_column(_SHA256)
+    champion_probability: Mapped[float]
+    champion_operating_point: Mapped[str] = mapped_column(String(16))
+    scored_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
+
+
+class Review(Base):
+    """What a reader says of our result on an instance. Current until a later one supersedes it."""
+
+    __tablename__ = "review"
+    __table_args__ = (
+        Index(
+            "uq_review_current",
+            "sop_instance_uid",
+            unique=True,
+            sqlite_where=text("superseded_at IS NULL"),
+            postgresql_where=text("superseded_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id), index=True)
+    sop_instance_uid: Mapped[str] = mapped_column(_UID, index=True)
+    outcome: Mapped[ReviewOutcome] = mapped_column(terms(ReviewOutcome))
+    fractured: Mapped[bool | None]
+    """The truth as the reader sees it; None: left open."""
+    box_left: Mapped[int | None]
+    """The fracture's place in pixels of the radiograph, 0-based, as all four."""
+    box_top: Mapped[int | None]
+    box_width: Mapped[int | None]
+    box_height: Mapped[int | None]
+    reader: Mapped[str] = mapped_column(FreeText())
+    """A code for the reader, as the hospital chooses it."""
+    reviewed_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    superseded_at: Mapped[datetime | None] = mapped_column(UtcDateTime())

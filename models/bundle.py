@@ -20,12 +20,16 @@ from models.calibration import Calibration
 from models.errors import BundleError
 from models.prediction import ModelIdentity, OperatingPoints
 from models.preprocessing import Preprocessing
+from models.reference import Histogram, from_card
 
 BUNDLES = Path(__file__).parent / "bundles"
 DEFAULT_BUNDLE = BUNDLES / "fracture-mobilenetv2"
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.npz"
 FLOAT16_FROM_ELEMENTS = 5000
+FORMAT = 1
+"""Of the bundles that this version writes, and the newest that it reads. A card without `format`
+is of format 1."""
 
 Weights = Mapping[str, npt.NDArray[Any]]
 """`layer/variable` → array. Any: float16 or float32, as stored."""
@@ -40,22 +44,31 @@ class ModelBundle:
     preprocessing: Preprocessing
     calibration: Calibration
     operating_points: OperatingPoints
+    region_operating_points: Mapping[str, OperatingPoints]
+    """By upper-case Body Part Examined term; a region that is not named has the general ones."""
     body_parts: frozenset[str]
     limits: tuple[str, ...]
+    reference: Mapping[str, Histogram]
+    """By measure, of validation data; empty in bundles that were made before there was one."""
     card: Mapping[str, Any]
     weights: Weights
+
+    def points_for(self, body_part_examined: str) -> OperatingPoints:
+        """The operating points in force for a region; "" is no region."""
+        return self.region_operating_points.get(body_part_examined, self.operating_points)
 
 
 def load_bundle(folder: Path) -> ModelBundle:
     """Read and check a bundle.
 
     Raises:
-        BundleError: a file is missing, the card is not of this form or contradicts itself, or the
-            weights' SHA-256 is not the one that the card states.
+        BundleError: a file is missing, the bundle is of a newer format, the card is not of this
+            form or contradicts itself, or the weights' SHA-256 is not the one that it states.
     """
     card_bytes, weights_bytes = _read(folder / CARD_FILE), _read(folder / WEIGHTS_FILE)
     try:
         card = json.loads(card_bytes)
+        _refuse_newer_format(folder, card.get("format", 1))
         _check_weights_digest(folder, card["weights_sha256"], weights_bytes)
         architecture = Architecture(**card["architecture"])
         preprocessing = Preprocessing(**card["preprocessing"])
@@ -66,12 +79,17 @@ def load_bundle(folder: Path) -> ModelBundle:
             preprocessing=preprocessing,
             calibration=Calibration(**card["calibration"]),
             operating_points=OperatingPoints(**card["operating_points"]),
+            region_operating_points={
+                region: OperatingPoints(**points)
+                for region, points in card.get("region_operating_points", {}).items()
+            },
             body_parts=frozenset(card["scope"]["body_parts"]),
             limits=tuple(card["limits"]),
+            reference=from_card(card),
             card=card,
             weights=_unpack(weights_bytes),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"{folder / CARD_FILE} is not a model card that this version reads ({error!r}); "
             "write it with `fracture-screen train`"
@@ -82,7 +100,11 @@ def save_bundle(folder: Path, card: Mapping[str, Any], weights: Weights) -> None
     """Write `weights.npz` (large kernels as float16) and `card.json` with the weights' digest."""
     folder.mkdir(parents=True, exist_ok=True)
     weights_bytes = _pack(weights)
-    complete = {**card, "weights_sha256": hashlib.sha256(weights_bytes).hexdigest()}
+    complete = {
+        "format": FORMAT,
+        **card,
+        "weights_sha256": hashlib.sha256(weights_bytes).hexdigest(),
+    }
     (folder / WEIGHTS_FILE).write_bytes(weights_bytes)
     (folder / CARD_FILE).write_text(json.dumps(complete, indent=2, ensure_ascii=False) + "\n")
 
@@ -105,6 +127,14 @@ def _read(path: Path) -> bytes:
             f"cannot read {path} ({error.strerror}); a bundle is a folder with {CARD_FILE} and "
             f"{WEIGHTS_FILE}: check the setting model.bundle"
         ) from error
+
+
+def _refuse_newer_format(folder: Path, stated: int) -> None:
+    if stated > FORMAT:
+        raise BundleError(
+            f"{folder} is a bundle of format {stated}, this version of fracture-screen reads up to "
+            f"format {FORMAT}: install the version that it was made with, or a newer one"
+        )
 
 
 def _check_weights_digest(folder: Path, stated: str, weights_bytes: bytes) -> None:

@@ -30,18 +30,26 @@ class Classifier:
         self._engine = engine or KerasEngine(bundle)
         self._head = dense_head(bundle.weights)
 
-    def classify(self, radiographs: Sequence[FloatArray]) -> list[Classification]:
+    def classify(
+        self, radiographs: Sequence[FloatArray], regions: Sequence[str] | None = None
+    ) -> list[Classification]:
         """Classify and explain, in one forward pass per `BATCH_SIZE` radiographs.
 
         Args:
             radiographs: float32 (rows, columns) in [0, 1], bone bright, of any size each.
+            regions: upper-case Body Part Examined of each, "" where not known; they choose the
+                operating points. None: not known of any.
         """
+        regions = [""] * len(radiographs) if regions is None else regions
         results: list[Classification] = []
         for start in range(0, len(radiographs), BATCH_SIZE):
-            results += self._classify_batch(radiographs[start : start + BATCH_SIZE])
+            end = start + BATCH_SIZE
+            results += self._classify_batch(radiographs[start:end], regions[start:end])
         return results
 
-    def _classify_batch(self, radiographs: Sequence[FloatArray]) -> list[Classification]:
+    def _classify_batch(
+        self, radiographs: Sequence[FloatArray], regions: Sequence[str]
+    ) -> list[Classification]:
         preprocessing = self.bundle.preprocessing
         prepared = [letterbox(pixels, preprocessing) for pixels in radiographs]
         squares = np.stack([square for square, _ in prepared])
@@ -49,12 +57,14 @@ class Classifier:
         features, logits = self._engine.run(batch)
         probabilities = self.bundle.calibration.probability(logits)
         return [
-            Classification(self._prediction(float(p)), self._explain(maps, box))
-            for p, maps, (_, box) in zip(probabilities, features, prepared, strict=True)
+            Classification(self._prediction(float(p), region), self._explain(maps, box))
+            for p, region, maps, (_, box) in zip(
+                probabilities, regions, features, prepared, strict=True
+            )
         ]
 
-    def _prediction(self, probability: float) -> Prediction:
-        crossed = self.bundle.operating_points.crossed(probability)
+    def _prediction(self, probability: float, region: str) -> Prediction:
+        crossed = self.bundle.points_for(region).crossed(probability)
         return Prediction(probability, crossed, self.bundle.identity)
 
     def _explain(self, features: FloatArray, box: Letterbox) -> SaliencyMap:

@@ -28,6 +28,7 @@ from training.freezing import batch_normalizations_that_learn, freeze
 from training.loop import Validation, compiled, fit, predicted_log_odds
 from training.progress import Report, counting
 from training.recipe import Recipe, recipe_from_toml, recipe_to_toml
+from training.reference import reference_card
 from training.run_folder import (
     BEST_FILE,
     BUNDLE_FOLDER,
@@ -98,6 +99,7 @@ def train(
     _fit(network, recipe, radiographs, out)
     weights = rounded_for_storage(load_weights(out / BEST_FILE))
     set_weights(network, weights)
+    validation = _score(network, radiographs, VALIDATION)
     card = make_card(
         name,
         recipe,
@@ -106,9 +108,10 @@ def train(
         pretrained=pretrained,
         cells=network.get_layer(FEATURES_LAYER).output.shape[1],
         split_is_given=split is not None,
-        validation=_score(network, radiographs, VALIDATION),
+        validation=validation,
         test=_score(network, radiographs, TEST),
     )
+    card["reference"] = reference_card(data.examples, chosen, card, validation)
     save_bundle(out / BUNDLE_FOLDER, card, weights)
     return out / BUNDLE_FOLDER
 

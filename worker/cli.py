@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from worker.commands import files, model, services, studies
+from worker.commands import drift, files, model, registry, services, shadow, studies
 from worker.commands.console import fail
 from worker.commands.data import data_app
 from worker.commands.deliveries import deliveries_app
 from worker.commands.explanations import explanations_app
 from worker.commands.installation import certs_app, conformance, db_app, settings_app
+from worker.commands.reviews import reviews_app
 
 app = typer.Typer(
     name="fracture-screen",
@@ -30,7 +31,18 @@ app.command()(studies.status)
 app.command()(studies.retry)
 app.command()(model.train)
 app.command()(conformance)
+model.model_app.command("list")(registry.list_models)
+model.model_app.command("import")(registry.import_model)
+model.model_app.command("compare")(registry.compare)
+model.model_app.command("promote")(registry.promote)
+model.model_app.command("rollback")(registry.rollback)
+model.model_app.command("retire")(registry.retire)
+model.model_app.command("history")(registry.history)
+model.model_app.command("shadow")(shadow.shadow)
+model.model_app.command("agreement")(shadow.show_agreement)
+model.model_app.command("drift")(drift.show_drift)
 app.add_typer(model.model_app, name="model")
+app.add_typer(reviews_app, name="reviews")
 app.add_typer(data_app, name="data")
 app.add_typer(explanations_app, name="explanations")
 app.add_typer(db_app, name="db")

@@ -9,14 +9,18 @@ from pydicom.uid import generate_uid
 from sqlalchemy import Engine
 
 from db.ledger import Ledger
+from db.registry import ModelRegistry
 from db.session import make_engine, require_current, upgrade
+from db.shadow_scores import ShadowScores
 from dicom_node.bounded_reader import BoundedReader
 from dicom_node.radiograph import PixelLimits
 from dicom_node.spool import Spool
-from models.bundle import load_bundle
+from models.bundle import ModelBundle, load_bundle
 from models.classifier import Classifier
 from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
+from worker.model_updates.champion import Champions
+from worker.model_updates.shadow import Shadow
 from worker.screening import Screener
 from worker.settings import Settings
 
@@ -54,6 +58,11 @@ def open_ledger(settings: Settings, clock: Callable[[], datetime] = utc_now) -> 
     return Ledger(open_database(settings), clock)
 
 
+def open_registry(settings: Settings) -> ModelRegistry:
+    """The registry of imported models, ready for use."""
+    return ModelRegistry(open_database(settings), utc_now)
+
+
 def open_spool(settings: Settings) -> Spool:
     """The spool in the data folder."""
     make_folders(settings)
@@ -68,12 +77,39 @@ def open_classifier(settings: Settings) -> Classifier:
 
 def make_screener(settings: Settings) -> Screener:
     """The classifier with its limits, ready to screen (seconds)."""
+    reader = make_reader(settings)
+    return Screener(open_classifier(settings), pixel_limits(settings), utc_now, reader.read)
+
+
+def make_reader(settings: Settings) -> BoundedReader:
+    """A warm child process that reads radiographs within the limits."""
     limits = settings.limits
     reader = BoundedReader(
         timeout_s=limits.decoder_timeout_s, memory_bytes=limits.decoder_memory_mib * MIB
     )
     reader.start()
-    return Screener(open_classifier(settings), pixel_limits(settings), utc_now, reader.read)
+    return reader
+
+
+def make_champions(settings: Settings, engine: Engine) -> tuple[Champions, Shadow]:
+    """Screeners of whatever models are in use, over one reading child."""
+    quieten_tensorflow()
+    reader = make_reader(settings)
+
+    def screener(bundle: ModelBundle) -> Screener:
+        return Screener(Classifier(bundle), pixel_limits(settings), utc_now, reader.read)
+
+    registry, data_folder = ModelRegistry(engine, utc_now), settings.data_folder.resolve()
+    return (
+        Champions(registry, data_folder, settings.model.bundle, screener),
+        Shadow(
+            registry,
+            ShadowScores(engine, utc_now),
+            data_folder,
+            screener,
+            budget_s=settings.model.shadow_budget_s,
+        ),
+    )
 
 
 def make_deliverer(settings: Settings, ledger: Ledger) -> Deliverer:

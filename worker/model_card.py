@@ -37,7 +37,12 @@ def model_card(bundle: ModelBundle) -> str:
         "## Training",
         facts.get("protocol") or _first_protocol(facts["recipe"]),
         "## Figures",
-        f"Operating points: {facts['operating_points']}. Intervals: {facts['intervals']}.",
+        " ".join(
+            (
+                f"Operating points: {facts['operating_points']}. Intervals: {facts['intervals']}.",
+                *region_points(bundle),
+            )
+        ),
         _figures(card["metrics"]),
         "The command that gives these figures:",
         f"```\n{facts.get('command') or _FIRST_COMMAND}\n```",
@@ -45,6 +50,14 @@ def model_card(bundle: ModelBundle) -> str:
         "\n".join(f"- {limit}" for limit in bundle.limits),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def region_points(bundle: ModelBundle) -> list[str]:
+    """One sentence per region that has operating points of its own."""
+    return [
+        f"For {region}: suspicious at ≥ {own.sensitive:.3f}, definite at ≥ {own.specific:.3f}."
+        for region, own in sorted(bundle.region_operating_points.items())
+    ]
 
 
 def performance(metrics: Json) -> str:

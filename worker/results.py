@@ -143,7 +143,7 @@ class ResultWriter:
     def add_not_analysed(self, source: Source, reason: str) -> None:
         """Let the report say of an instance why nothing is said of it."""
         self._sources.append(source)
-        header = _header_or_nothing(source)
+        header = header_or_nothing(source)
         self._images.append(report_image(header, len(self._images) + 1, 0, reason=reason))
 
     def add_report(self, verdict: Verdict) -> None:
@@ -222,7 +222,7 @@ class ResultWriter:
         """The first radiograph's header, else the first readable one, else the study UID alone."""
         if self._reference is not None:
             return self._reference
-        headers = (_header_or_nothing(source) for source in self._sources)
+        headers = (header_or_nothing(source) for source in self._sources)
         nothing = Dataset()
         nothing.StudyInstanceUID = self._key.study_instance_uid
         return next((header for header in headers if "StudyInstanceUID" in header), nothing)
@@ -257,7 +257,8 @@ class ResultWriter:
         return self._root / self._folder / f"{uid}.dcm"
 
 
-def _header_or_nothing(source: Source) -> Dataset:
+def header_or_nothing(source: Source) -> Dataset:
+    """An instance's header; empty where it cannot be read."""
     try:
         return read_header(source.path)
     except DicomNodeError:

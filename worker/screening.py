@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
+from pydicom import Dataset
+
 from db.records import NewFinding, NewResultObject
 from dicom_node.errors import UnreadableInstance
 from dicom_node.radiograph import (
@@ -23,8 +25,9 @@ from models.classifier import Classifier
 from models.prediction import ModelIdentity
 from models.preprocessing import shows_nothing
 from worker.conclude import Verdict, conclude
-from worker.results import ClassifiedFrame, ResultWriter, Source
+from worker.results import ClassifiedFrame, ResultWriter, Source, header_or_nothing
 
+LONGEST_DEVICE = 200
 BLANK = "the image is blank: a single shade"
 UNREAD_REASONS = frozenset({Reason.UNDECODABLE, Reason.TOO_LARGE})
 """Reasons that leave a radiograph unseen, rather than out of what the model is for."""
@@ -140,7 +143,10 @@ class Screener:
         preprocessing = self._classifier.bundle.preprocessing
         if all(shows_nothing(radiograph.pixels, preprocessing) for radiograph in radiographs):
             return _not_analysed(source, BLANK, unread=True)
-        classified = self._classifier.classify([radiograph.pixels for radiograph in radiographs])
+        classified = self._classifier.classify(
+            [radiograph.pixels for radiograph in radiographs],
+            [radiograph.body_part_examined for radiograph in radiographs],
+        )
         frames = tuple(
             ClassifiedFrame(radiograph, prediction, saliency)
             for radiograph, (prediction, saliency) in zip(radiographs, classified, strict=True)
@@ -148,9 +154,35 @@ class Screener:
         return Looked(tuple(_finding(frame) for frame in frames), frames)
 
 
+def device_of(header: Dataset) -> str:
+    """Manufacturer, model and station (PS3.3 C.7.5.1, General Equipment), what is stated of them.
+
+    Equipment, never a person: which device sends other pictures than before is what drift is about.
+    """
+    keywords = ("Manufacturer", "ManufacturerModelName", "StationName")
+    stated = (_stated(header, keyword) for keyword in keywords)
+    return " ".join(value for value in stated if value)[:LONGEST_DEVICE]
+
+
 def _not_analysed(source: Source, reason: str, *, unread: bool) -> Looked:
-    finding = NewFinding(source.sop_instance_uid, 0, analysed=False, reason=reason)
+    header = header_or_nothing(source) if source.is_radiograph else None
+    finding = NewFinding(
+        source.sop_instance_uid,
+        0,
+        analysed=False,
+        reason=reason,
+        body_part_examined=None if header is None else _stated(header, "BodyPartExamined").upper(),
+        device=None if header is None else device_of(header),
+    )
     return Looked((finding,), unread=unread)
+
+
+def _stated(header: Dataset, keyword: str) -> str:
+    """A short text; "" where it is not stated or cannot be read, which must not cost the study."""
+    try:
+        return " ".join(str(header.get(keyword) or "").split())[:LONGEST_DEVICE]
+    except Exception:  # pydicom converts when a value is used and raises whatever it provokes
+        return ""
 
 
 def _finding(frame: ClassifiedFrame) -> NewFinding:
@@ -163,4 +195,9 @@ def _finding(frame: ClassifiedFrame) -> NewFinding:
         operating_point=frame.prediction.operating_point or "",
         peak_row=row,
         peak_column=column,
+        body_part_examined=frame.radiograph.body_part_examined,
+        device=device_of(frame.radiograph.reference),
+        mean_intensity=float(frame.radiograph.pixels.mean()),
+        rows=frame.radiograph.pixels.shape[0],
+        columns=frame.radiograph.pixels.shape[1],
     )

@@ -1,6 +1,5 @@
 """The long-running processes, each wired from the settings: listen, dispatch, work."""
 
-import gc
 import os
 import signal
 import threading
@@ -15,11 +14,12 @@ import structlog
 from db.group_commit import GroupCommit
 from db.ledger import Ledger
 from worker.app import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, make_celery, queue_names
+from worker.collector import pass_over_what_is_loaded
 from worker.commitments import make_commitments
 from worker.composition import (
+    make_champions,
     make_confirmer,
     make_deliverer,
-    make_screener,
     open_database,
     open_ledger,
     open_spool,
@@ -65,7 +65,7 @@ def listen(settings: Settings, *, reuse_port: bool = False) -> None:
     )
     listener.start()
     commitments.start()
-    _collect_often()
+    pass_over_what_is_loaded()
     try:
         while not stop.wait(_RECONCILE_EVERY_S):
             _reconcile(intake)
@@ -109,9 +109,12 @@ def work(
     """
     configure_logging("work:" + ",".join(queues))
     app = make_celery(settings)
-    ledger = open_ledger(settings)
+    engine = open_database(settings)
+    ledger = Ledger(engine, utc_now)
     if TRIAGE_QUEUE in queues:
-        register_screening(app, settings, ledger, make_screener(settings))
+        champions, shadow = make_champions(settings, engine)
+        champions.screener()  # now, so that the first study does not wait for it
+        register_screening(app, settings, ledger, champions.screener, shadow.score)
     if DELIVERY_QUEUE in queues:
         register_delivery(app, make_deliverer(settings, ledger), make_confirmer(settings, ledger))
     worker = app.Worker(
@@ -124,7 +127,7 @@ def work(
         without_heartbeat=True,
         quiet=True,
     )
-    _collect_often()
+    pass_over_what_is_loaded()
     _log.info("worker_started", queues=list(queues))
     worker.start()
 
@@ -137,16 +140,6 @@ def deliver_in_processes(
     stop = stop_on_signal()
     open_ledger(settings)
     Supervisor(config, processes=delivery_processes(destinations)).run(stop)
-
-
-def _collect_often() -> None:
-    """From here on the collector passes over what a service has loaded.
-
-    So a full collection is quick and comes often. Reports and associations are cycles that hold
-    pictures and buffers: among half a million objects they waited for hours.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def stop_on_signal() -> Event:

@@ -16,7 +16,7 @@ from db.states import CircuitState
 from models.bundle import ModelBundle
 from worker.app import queue_depth
 from worker.demo import DemoResult
-from worker.model_card import figure_rows, part_names
+from worker.model_card import figure_rows, part_names, region_points
 from worker.offline import TABLE, Row
 from worker.settings import Settings, field_reference
 
@@ -159,6 +159,8 @@ def print_card(console: Console, bundle: ModelBundle) -> None:
     model, points = bundle.identity, bundle.operating_points
     console.print(f"{model.name} {model.version}  digest {model.digest[:16]}…")
     console.print(f"suspicious at ≥ {points.sensitive:.3f}, definite at ≥ {points.specific:.3f}")
+    for line in region_points(bundle):
+        console.print(line)
     metrics = bundle.card["metrics"]
     table = Table("figures (95 % interval)", *part_names(metrics))
     for row in figure_rows(metrics):

@@ -3,6 +3,7 @@
 import gc
 import os
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -12,6 +13,7 @@ from db.ledger import Ledger
 from db.records import ClaimedStudy, Conclusion
 from db.states import StudyState
 from dicom_node.errors import ReadingFailed
+from models.errors import BundleError
 from models.prediction import ModelIdentity
 from worker.app import CONFIRM_TASK, DELIVER_TASK, SCREEN_TASK, publish_study
 from worker.composition import utc_now
@@ -33,9 +35,16 @@ def register_screening(
     app: Celery,
     settings: Settings,
     ledger: Ledger,
-    screener: Screener,
+    current_screener: Callable[[], Screener],
+    after_screening: Callable[[ClaimedStudy, Screening, ModelIdentity], None] = lambda *_: None,
 ) -> None:
-    """Add the task that screens a study."""
+    """Add the task that screens a study.
+
+    Args:
+        current_screener: asked once per study, at its beginning.
+        after_screening: told of each study whose conclusion is committed; whatever it raises is
+            logged and costs the study nothing.
+    """
 
     @app.task(name=SCREEN_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def screen_study(study_id: int, revision: int) -> None:
@@ -45,13 +54,17 @@ def register_screening(
             _log.info("study_not_claimed", study_id=study_id, revision=revision)
             return
         broken: Exception | None = None
+        screening: Screening | None = None
         try:
-            _screen(settings, ledger, screener, claim)
+            screener = current_screener()
+            screening = _screen(settings, ledger, screener, claim)
         except Exception as error:  # the boundary: the study must get its state
             broken = error
         # Not in the handler: were the ledger away too, Celery would log the first error's text.
         if broken is not None:
             _give_back(app, settings, ledger, claim, broken)
+        elif screening is not None:
+            _tell_after(after_screening, claim, screening, screener.model)
         # A report is a cycle that holds its pictures: memory grew by 50 KB per study and more.
         gc.collect()
 
@@ -73,7 +86,8 @@ def _screen(
     ledger: Ledger,
     screener: Screener,
     claim: ClaimedStudy,
-) -> None:
+) -> Screening | None:
+    """Screen and record; None if the study moved on meanwhile."""
     started_at = utc_now()
     root = settings.data_folder.resolve()
     sources = [
@@ -95,6 +109,24 @@ def _screen(
         outcome=screening.verdict.outcome,
         seconds=round((utc_now() - started_at).total_seconds(), 3),
     )
+    return screening if recorded else None
+
+
+def _tell_after(
+    after_screening: Callable[[ClaimedStudy, Screening, ModelIdentity], None],
+    claim: ClaimedStudy,
+    screening: Screening,
+    model: ModelIdentity,
+) -> None:
+    try:
+        after_screening(claim, screening, model)
+    except Exception as error:  # the study has its outcome: nothing may take it back
+        _log.error(
+            "after_screening_failed",
+            study_instance_uid=claim.study_instance_uid,
+            kind=type(error).__name__,
+            trace=_places(error),
+        )
 
 
 def _conclusion(settings: Settings, model: ModelIdentity, screening: Screening) -> Conclusion:
@@ -115,7 +147,7 @@ def _give_back(
     app: Celery, settings: Settings, ledger: Ledger, claim: ClaimedStudy, error: Exception
 ) -> None:
     """Record an attempt that broke: most often its kind alone, for texts may hold patient data."""
-    reason = str(error) if isinstance(error, ReadingFailed) else ""
+    reason = str(error) if isinstance(error, (ReadingFailed, BundleError)) else ""
     reason = reason or f"screening broke with {type(error).__name__}"
     state = ledger.fail_attempt(claim, reason, settings.study.maximum_attempts)
     _log.error(

@@ -64,7 +64,7 @@ def _worker(settings: Settings, classifier: Classifier, decoder: str) -> Iterato
         timeout_s=8, memory_bytes=1024 * MIB, reader=f"tests.security.decoders:{decoder}"
     ) as reader:
         screener = Screener(classifier, pixel_limits(settings), utc_now, reader.read)
-        register_screening(cast(Celery, app), settings, ledger, screener)
+        register_screening(cast(Celery, app), settings, ledger, lambda: screener)
         ledger.mark_quiet_studies_ready(timedelta(0))
         assert len(ledger.queue_ready_studies(10)) == 2
         for _ in range(settings.study.maximum_attempts + 1):

@@ -18,8 +18,9 @@ from db.tables import Base
 from dicom_node.radiograph import PixelLimits
 from dicom_node.received import describe_file
 from models.classifier import Classifier
+from models.errors import BundleError
 from models.prediction import FloatArray
-from tests.chosen_outcomes import DEFINITE, NOW, chosen_bundle, screener_of
+from tests.chosen_outcomes import DEFINITE, NEGATIVE, NOW, chosen_bundle, screener_of
 from tests.unit.db.ledger_factories import ManualClock
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 from worker.app import SCREEN_TASK, TRIAGE_QUEUE, make_celery, queue_depth
@@ -71,7 +72,7 @@ class Triage:
     def run(self, screener: Screener, revision: int = 1) -> None:
         """What a worker does with one message."""
         app = make_celery(self.settings)
-        register_screening(app, self.settings, self.ledger, screener)
+        register_screening(app, self.settings, self.ledger, lambda: screener)
         app.tasks[SCREEN_TASK](1, revision)
 
     def study(self) -> StudySummary:
@@ -113,6 +114,39 @@ def test_a_study_is_concluded_with_findings_results_and_deliveries(triage: Triag
     data = triage.settings.data_folder
     assert all((data / result.path).is_file() for result in study.results)
     assert all(len(result.deliveries) == 1 for result in study.results)
+
+
+def test_a_study_asks_once_for_its_screener_so_that_it_never_mixes_models(triage: Triage) -> None:
+    triage.receive(1)
+    triage.receive(2)
+    triage.dispatch()
+    screeners = iter([screener_of(DEFINITE), screener_of(NEGATIVE)])
+    app = make_celery(triage.settings)
+    register_screening(app, triage.settings, triage.ledger, lambda: next(screeners))
+
+    app.tasks[SCREEN_TASK](1, 1)
+
+    analysis = triage.study().analysis
+    assert analysis is not None
+    assert [one.probability for one in analysis.findings] == pytest.approx([DEFINITE] * 2)
+    assert len(list(screeners)) == 1
+
+
+def test_a_champion_that_cannot_be_loaded_fails_the_study_and_says_why(triage: Triage) -> None:
+    triage.receive()
+    triage.dispatch()
+
+    def no_screener() -> Screener:
+        raise BundleError("the bundle was changed")
+
+    app = make_celery(triage.settings)
+    register_screening(app, triage.settings, triage.ledger, no_screener)
+    for _ in range(ATTEMPTS):
+        app.tasks[SCREEN_TASK](1, 1)
+
+    study = triage.study()
+    assert (study.state, study.outcome) == (StudyState.FAILED, Outcome.FAILED)
+    assert study.failure_reason == "the bundle was changed"
 
 
 def test_a_doubled_message_finds_nothing_to_claim(triage: Triage) -> None:

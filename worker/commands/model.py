@@ -8,8 +8,11 @@ import typer
 
 from worker.commands.console import Json, fail, out, print_json, progress_bar, settings_of
 from worker.commands.data import Data, LayoutName
+from worker.commands.model_options import AnyName, registry_if_there
 
-model_app = typer.Typer(no_args_is_help=True, help="The classifier.")
+model_app = typer.Typer(
+    no_args_is_help=True, help="The classifier: import, compare, promote, roll back, shadow."
+)
 
 
 def train(
@@ -70,18 +73,20 @@ def train(
 @model_app.command("show")
 def model_show(
     context: typer.Context,
+    name: AnyName = "champion",
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the model card.")] = False,
 ) -> None:
-    """The model in use: identity, operating points, figures and limits.
+    """A model: identity, operating points, figures and limits. Without a name, the one in use.
 
-    Examples: `fracture-screen model show`, `fracture-screen model show --markdown`
+    Examples: `fracture-screen model show`, `fracture-screen model show settings --markdown`
     """
-    from models.bundle import load_bundle
     from worker import tables
     from worker.model_card import model_card
+    from worker.model_updates.library import find_model
 
-    bundle = load_bundle(settings_of(context).model.bundle)
+    settings = settings_of(context)
+    bundle = find_model(name, settings, registry_if_there(settings)).load()
     if as_json:
         print_json({**bundle.card, "digest": bundle.identity.digest})
     elif markdown:

@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.valuerep import PersonName
 
 from models.bundle import ModelBundle
-from worker.model_card import performance
+from worker.model_card import performance, region_points
 from worker.report.parts import ReportHeader, ReportImage, ReportModel
 
 
@@ -64,7 +64,11 @@ def report_model(bundle: ModelBundle) -> ReportModel:
         digest=bundle.identity.digest,
         sensitive_threshold=bundle.operating_points.sensitive,
         specific_threshold=bundle.operating_points.specific,
-        summary=(performance(bundle.card["metrics"]["test"]), *bundle.limits),
+        summary=(
+            performance(bundle.card["metrics"]["test"]),
+            *region_points(bundle),
+            *bundle.limits,
+        ),
     )
 
 

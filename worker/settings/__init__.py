@@ -12,6 +12,7 @@ from worker.settings.listener import ListenerSettings, ListenerTlsSettings
 from worker.settings.loading import load_settings
 from worker.settings.model import ModelSettings
 from worker.settings.peers import PeerSettings
+from worker.settings.promotion import PromotionSettings
 from worker.settings.reference import field_reference
 from worker.settings.root import Settings
 from worker.settings.study import StudySettings
@@ -25,6 +26,7 @@ __all__ = [
     "ListenerTlsSettings",
     "ModelSettings",
     "PeerSettings",
+    "PromotionSettings",
     "Settings",
     "StudySettings",
     "field_reference",

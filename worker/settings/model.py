@@ -5,12 +5,17 @@ from pathlib import Path
 from pydantic import Field
 
 from models.bundle import DEFAULT_BUNDLE
-from worker.settings.fields import Section
+from worker.settings.fields import PositiveSeconds, Section
 
 
 class ModelSettings(Section):
     """The classifier."""
 
     bundle: Path = Field(
-        DEFAULT_BUNDLE, description="Folder with card.json and weights.npz; default: as shipped."
+        DEFAULT_BUNDLE,
+        description="Folder with card.json and weights.npz, in use until an imported model is "
+        "promoted; default: as shipped.",
+    )
+    shadow_budget_s: PositiveSeconds = Field(
+        30.0, description="Seconds that a shadow model may take for one study."
     )

@@ -20,6 +20,7 @@ from worker.settings.limits import LimitSettings
 from worker.settings.listener import ListenerSettings
 from worker.settings.model import ModelSettings
 from worker.settings.peers import PeerSettings
+from worker.settings.promotion import PromotionSettings
 from worker.settings.remote import RemoteSettings
 from worker.settings.study import StudySettings
 
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     study: StudySettings = StudySettings()
     limits: LimitSettings = LimitSettings()
     model: ModelSettings = ModelSettings()
+    promotion: PromotionSettings = PromotionSettings()
     delivery: DeliverySettings = DeliverySettings()
     destinations: tuple[Destination, ...] = Field(
         (), description="Where results go; in the file one [[destinations]] table each."

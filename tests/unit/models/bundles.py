@@ -58,8 +58,10 @@ def make_bundle(network: KerasModel | None = None, weights: Weights | None = Non
         preprocessing=Preprocessing(input_size=size),
         calibration=Calibration(scale=0.8, offset=-0.3),
         operating_points=OperatingPoints(0.3, 0.7),
+        region_operating_points={},
         body_parts=frozenset({"HAND"}),
         limits=(),
+        reference={},
         card={},
         weights=weights if weights is not None else get_weights(network),
     )

@@ -10,6 +10,7 @@ import pytest
 from models.bundle import (
     CARD_FILE,
     FLOAT16_FROM_ELEMENTS,
+    FORMAT,
     WEIGHTS_FILE,
     digest_of,
     load_bundle,
@@ -195,6 +196,44 @@ def test_a_card_that_is_not_a_json_object_of_this_form_is_refused(
 def test_a_network_and_a_preprocessing_of_different_sizes_are_refused(folder: Path) -> None:
     _change_card(folder, preprocessing=make_card()["preprocessing"] | {"input_size": 96})
     with pytest.raises(BundleError, match=r"input_size is 64.*input_size is 96"):
+        load_bundle(folder)
+
+
+def test_a_bundle_states_its_format_and_one_without_it_is_of_the_first(folder: Path) -> None:
+    card = json.loads((folder / CARD_FILE).read_text())
+    assert card.pop("format") == FORMAT
+    (folder / CARD_FILE).write_text(json.dumps(card))
+    assert load_bundle(folder).identity.name == "test-net"
+
+
+def test_a_bundle_of_a_newer_format_is_refused_even_where_it_could_be_read(folder: Path) -> None:
+    _change_card(folder, format=FORMAT + 1)
+    with pytest.raises(BundleError, match=f"format {FORMAT + 1}.*up to format {FORMAT}") as refusal:
+        load_bundle(folder)
+    assert "install the version that it was made with" in str(refusal.value)
+    assert str(folder) in str(refusal.value)
+
+
+def test_a_region_without_operating_points_of_its_own_has_the_general_ones(folder: Path) -> None:
+    _change_card(folder, region_operating_points={"WRIST": {"sensitive": 0.2, "specific": 0.5}})
+    bundle = load_bundle(folder)
+    assert bundle.points_for("WRIST") == OperatingPoints(0.2, 0.5)
+    assert bundle.points_for("HAND") == bundle.points_for("") == OperatingPoints(0.1, 0.6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"region_operating_points": {"WRIST": {"sensitive": 0.7, "specific": 0.6}}},
+        {"region_operating_points": {"WRIST": 0.5}},
+        {"region_operating_points": ["WRIST"]},
+        {"format": "new"},
+    ],
+    ids=str,
+)
+def test_senseless_regions_and_formats_are_refused(folder: Path, change: dict[str, Any]) -> None:
+    _change_card(folder, **change)
+    with pytest.raises(BundleError, match="not a model card that this version reads"):
         load_bundle(folder)
 
 

@@ -110,6 +110,19 @@ def test_a_black_radiograph_is_classified_without_nan(classifier: Classifier) ->
     assert np.isfinite(result.saliency.values).all()
 
 
+def test_a_region_with_operating_points_of_its_own_is_judged_by_them() -> None:
+    bundle = replace(
+        _with_calibration(Calibration(), OperatingPoints(0.2, 0.9)),
+        region_operating_points={"WRIST": OperatingPoints(0.6, 0.7)},
+    )
+    engine = FakeEngine(_features_of_brightness)  # logit 0: probability 0.5
+    results = Classifier(bundle, engine).classify(
+        [_half_bright(0.5)] * 20, ["", "HAND", "WRIST", "WRIST"] * 5
+    )
+    points = [result.prediction.operating_point for result in results]
+    assert points == [OperatingPoint.SENSITIVE, OperatingPoint.SENSITIVE, None, None] * 5
+
+
 def make_radiograph(rows: int, columns: int, seed: int) -> FloatArray:
     return np.random.default_rng(seed).random((rows, columns), np.float32)
 

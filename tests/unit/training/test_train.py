@@ -20,6 +20,7 @@ from models.bundle import load_bundle
 from models.classifier import Classifier
 from models.engine import get_weights
 from models.pretrained import build_pretrained
+from models.reference import histogram_of
 from tests.paths import REPOSITORY
 from tests.unit.training import tiny_run
 from tests.unit.training.labelled_folders import (
@@ -396,6 +397,13 @@ def test_a_radiograph_that_cannot_be_read_stops_the_run_with_its_path(
     )
     with pytest.raises(DataError, match=str(tmp_path)):
         _train(missing, make_recipe(), backbone_weights=backbone_weights, out=tmp_path / "run")
+
+
+def test_a_bundle_carries_the_reference_of_its_validation_part(two_epochs: Finished) -> None:
+    bundle = load_bundle(two_epochs.out / "bundle")
+    validation = bundle.calibration.probability(two_epochs.scored["validation"].logits)
+    assert bundle.reference["probability"] == histogram_of(validation)
+    assert sum(bundle.reference["pixels"].counts) == len(validation)
 
 
 def _train(

@@ -1,0 +1,145 @@
+"""The commands about models and reviews, as an engineer calls them, on one data folder."""
+
+import csv
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from db.records import NewFinding
+from db.states import ModelState
+from models.bundle import DEFAULT_BUNDLE, load_bundle, save_bundle
+from tests.unit.db.ledger_factories import Bench, instance_uid, make_conclusion
+from tests.unit.training.labelled_folders import draw_fracatlas
+from worker.cli import app
+from worker.composition import open_database
+from worker.errors import NothingToDo
+from worker.settings import load_settings
+
+SHIPPED = load_bundle(DEFAULT_BUNDLE)
+CANDIDATE = f"{SHIPPED.identity.name}-9.0"
+
+
+class Console:
+    """Calls commands with the settings of one product."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "settings.toml"
+        self.config.write_text(f'data_folder = "{folder / "data"}"\n')
+
+    def call(self, *arguments: str) -> Result:
+        return CliRunner().invoke(app, ["--config", str(self.config), *arguments])
+
+    def answer(self, *arguments: str) -> Any:  # Any: JSON
+        done = self.call(*arguments, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    def import_candidate(self, **changes: Any) -> None:
+        folder = self.folder / "candidate"
+        save_bundle(folder, {**SHIPPED.card, "version": "9.0", **changes}, SHIPPED.weights)
+        done = self.call("model", "import", str(folder))
+        assert done.exit_code == 0, done.output
+
+    def states(self) -> dict[str, str]:
+        return {model["name"]: model["state"] for model in self.answer("model", "list")}
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    return Console(tmp_path)
+
+
+def test_looking_at_the_model_in_use_makes_no_data_folder(console: Console) -> None:
+    assert console.answer("model", "show")["digest"] == SHIPPED.identity.digest
+    assert not (console.folder / "data").exists()
+
+
+def test_an_imported_model_is_listed_shown_retired_and_told_of(console: Console) -> None:
+    console.import_candidate()
+    shipped = f"{SHIPPED.identity.name}-{SHIPPED.identity.version}"
+    assert console.states() == {shipped: ModelState.CHAMPION, CANDIDATE: ModelState.CANDIDATE}
+    assert console.answer("model", "show", CANDIDATE)["version"] == "9.0"
+
+    assert console.call("model", "retire", CANDIDATE, "--reason", "a try").exit_code == 0
+    assert console.states()[CANDIDATE] == ModelState.RETIRED
+    retired, imported = console.answer("model", "history")
+    assert (retired["action"], retired["details"]["reason"]) == ("model retire", "a try")
+    assert retired["actor"].endswith(f"@{socket.gethostname()}")
+    assert imported["details"]["source"] == str(console.folder / "candidate")
+
+
+def test_a_shadow_starts_and_stops_and_has_no_agreement_before_it_scored(console: Console) -> None:
+    console.import_candidate()
+    assert console.call("model", "shadow", CANDIDATE).exit_code == 0
+    assert console.states()[CANDIDATE] == ModelState.SHADOW
+    told = console.call("model", "agreement", CANDIDATE)
+    assert isinstance(told.exception, NothingToDo)
+    assert console.call("model", "shadow", "--stop").exit_code == 0
+    assert console.states()[CANDIDATE] == ModelState.CANDIDATE
+    assert isinstance(console.call("model", "shadow").exception, NothingToDo)
+
+
+def test_a_comparison_gives_figures_of_both_models_and_changes_nothing(
+    console: Console, tmp_path: Path
+) -> None:
+    console.import_candidate(operating_points={"sensitive": 0.0, "specific": 0.0})
+    before = console.states()
+    data = draw_fracatlas(tmp_path / "labelled")
+    found = console.answer("model", "compare", "champion", CANDIDATE, "--data", str(data))
+    champion, candidate = found["figures"]
+    assert champion["auc"] == candidate["auc"]
+    assert candidate["suspicious sensitivity"]["value"] == 1.0
+    assert candidate["suspicious specificity"]["value"] == 0.0
+    assert len(found["evaluation_set"]) == 64
+    assert console.states() == before
+
+
+def test_forcing_needs_a_reason_before_anything_is_measured(console: Console) -> None:
+    console.import_candidate()
+    arguments = ("promote", CANDIDATE, "--data", str(console.folder / "nowhere"), "--force")
+    refused = console.call("model", *arguments)
+    assert isinstance(refused.exception, NothingToDo)
+    assert "--reason" in str(refused.exception)
+
+
+def test_drift_says_that_it_has_nothing_to_compare_with_and_that_one_is_too_few(
+    console: Console,
+) -> None:
+    console.import_candidate()
+    bench = Bench(open_database(load_settings(console.config)))
+    seen = NewFinding(
+        instance_uid(1, 1), 1, True, probability=0.6, body_part_examined="HAND", device="Maker A",
+        mean_intensity=0.25, rows=20, columns=30,
+    )  # fmt: skip
+    digest = SHIPPED.identity.digest
+    bench.conclude(replace(make_conclusion(findings=(seen,)), model_digest=digest))
+
+    found = console.answer("model", "drift")
+
+    assert found["reference"] == "nothing"
+    device = next(group for group in found["groups"] if group["by"] == "device")
+    assert (device["group"], device["radiographs"], device["too_few"]) == ("Maker A", 1, True)
+    assert "holds no reference" in console.call("model", "drift").stdout
+
+
+def test_reviews_are_entered_once_and_an_export_stands_in_the_trail(console: Console) -> None:
+    Bench(open_database(load_settings(console.config))).register(1, 1)
+    table = console.folder / "reviews.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("sop_instance_uid", "outcome", "fractured", "reader", "reviewed_at"))
+        writer.writerow((instance_uid(1, 1), "agree", "yes", "7", "2026-03-04T05:06:07+01:00"))
+    assert "1 new of 1" in console.call("reviews", "import", str(table)).stdout
+    assert "0 new of 1" in console.call("reviews", "import", str(table)).stdout
+
+    told = console.answer("reviews", "export", "--out", str(console.folder / "labelled"))
+
+    assert told["left_out"] == {"not in the spool any more, or not readable": 1}
+    (event,) = console.answer("model", "history")
+    assert (event["action"], event["details"]["written"]) == ("reviews export", 0)

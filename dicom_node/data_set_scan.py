@@ -155,7 +155,7 @@ def _skip_items(
     while position < len(encoded):
         item = _read_header(encoded, position, budget, implicit_vr=True)
         if item.tag == _SEQUENCE_END:
-            return item.value_at
+            return _after_delimiter(item)
         if item.tag != _ITEM:
             raise MalformedInstance(f"{_name(parent.tag)}: {_name(item.tag)} in place of an item")
         if item.length == _UNDEFINED or _holds_data_sets(parent):
@@ -163,6 +163,13 @@ def _skip_items(
         else:
             position = _skip_value(encoded, item, budget, implicit_vr=implicit_vr, depth=depth)
     raise MalformedInstance(f"truncated: {_name(parent.tag)} is not closed")
+
+
+def _after_delimiter(delimiter: _Header) -> int:
+    """PS3.5 7.5: its length is 0; of another, pydicom may take the first bytes for a VR."""
+    if delimiter.length:
+        raise MalformedInstance(f"{_name(delimiter.tag)} has a length")
+    return delimiter.value_at
 
 
 def _holds_data_sets(parent: _Header) -> bool:
@@ -183,7 +190,7 @@ def _skip_elements(
     while position < end:
         header = _read_header(encoded, position, budget, implicit_vr=implicit_vr)
         if ends_itself and header.tag == _ITEM_END:
-            return header.value_at
+            return _after_delimiter(header)
         if header.tag >> 16 == _ITEM_GROUP:
             raise MalformedInstance(f"{_name(header.tag)} in place of an element")
         position = _skip_value(encoded, header, budget, implicit_vr=implicit_vr, depth=depth)

@@ -68,6 +68,16 @@ def test_sequences_nested_too_deep_are_malformed() -> None:
         scan_data_set(memoryview((sequence + item) * 5000), implicit_vr=False)
 
 
+@pytest.mark.parametrize("delimiter", [b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"])
+def test_a_delimiter_with_a_length_is_malformed(delimiter: bytes) -> None:
+    whole = encoded(_with_sequences())
+    assert delimiter + bytes(4) in whole
+
+    broken = whole.replace(delimiter + bytes(4), delimiter + b"SQ\0\0")
+    with pytest.raises(MalformedInstance, match="has a length"):
+        scan_data_set(memoryview(broken), implicit_vr=False)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "reason"),
     [

@@ -2,8 +2,10 @@
 
 Every network ends in convolution features A → global average pooling → dense ReLU with dropout
 before or behind it → one logit or two, and returns (A, logits): what `gradcam` needs to explain in
-closed form. Only Keras' own layers: the same code runs on its TensorFlow, JAX and torch backends.
-Keras is imported when a network is built, so that reading a card costs nothing.
+closed form. With `map_channels`, A is twice as fine, a 1 × 1 convolution makes a fracture map of it
+(a logit per cell, learned from boxes), and the map's peak adds to the logit. Only Keras' own
+layers: the same code runs on its TensorFlow, JAX and torch backends. Keras is imported when a
+network is built, so that reading a card costs nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +22,10 @@ from models.prediction import FloatArray
 FEATURES_LAYER = "features"
 HIDDEN_LAYER = "hidden"
 LOGIT_LAYER = "logit"
+COARSE_LAYER = "lateral_coarse"
+"""Where a network has a fracture map: the first layer that is not the backbone's."""
+MAP_LAYER = "fracture_map"
+PEAK_LAYER = "peak_weight"
 FRACTURED = 1
 """Column of the fracture's logit where a network has two."""
 
@@ -27,6 +33,8 @@ KerasModel = Any
 """keras.Model; Any because keras ships no usable types and is imported late."""
 KerasLayer = Any
 """keras.layers.Layer, likewise."""
+KerasTensor = Any
+"""keras.KerasTensor, likewise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +54,14 @@ class Architecture:
     """1: the logit of a sigmoid (paper A). 2: logits of a softmax over other, fractured (B)."""
     features_from: str = ""
     """Layer whose output is A, to leave out what is behind it; empty: the backbone's last."""
+    map_channels: int = 0
+    """Channels of A below a fracture map; 0: no map, A is the backbone's."""
 
     def __post_init__(self) -> None:
         if self.outputs not in (1, 2):
             raise ValueError(f"a network has 1 or 2 outputs, not {self.outputs}")
+        if self.map_channels and self.outputs != 1:
+            raise ValueError("a network with a fracture map has 1 output")
 
 
 def build(architecture: Architecture) -> KerasModel:
@@ -87,12 +99,65 @@ def add_head(backbone: KerasModel, architecture: Architecture) -> KerasModel:
     import keras
 
     layers = keras.layers
-    features = layers.Identity(name=FEATURES_LAYER)(_last_tensor(backbone, architecture))
+    last = _last_tensor(backbone, architecture)
+    if architecture.map_channels:
+        last = _fused(backbone, last, architecture.map_channels)
+    features = layers.Identity(name=FEATURES_LAYER)(last)
     signal = layers.GlobalAveragePooling2D(name="pooled")(features)
     for layer in _hidden_layers(architecture):
         signal = layer(signal)
     logits = layers.Dense(architecture.outputs, name=LOGIT_LAYER)(signal)
+    if architecture.map_channels:
+        logits = layers.Add()([logits, _weighted_peak(features)])
     return keras.Model(backbone.input, [features, logits], name=architecture.name)
+
+
+def _fused(backbone: KerasModel, coarse: KerasTensor, channels: int) -> KerasTensor:
+    """The last features and those of twice their resolution, fused: (n, 2h, 2w, channels) ≥ 0.
+
+    A feature pyramid's step (Lin et al. 2017) and two residual depthwise convolutions: fractures
+    are smaller than a cell of a classifier's last features.
+    """
+    import keras
+
+    layers = keras.layers
+    lateral = layers.Conv2D(channels, 1, name=COARSE_LAYER)(coarse)
+    above = layers.UpSampling2D(2, interpolation="bilinear", name="coarse_above")(lateral)
+    fine = layers.Conv2D(channels, 1, name="lateral_fine")(_twice_as_fine(backbone, coarse))
+    fused = layers.ReLU(name="fused")(layers.Add(name="fusion")([above, fine]))
+    for number in (1, 2):
+        refine = layers.SeparableConv2D(channels, 3, padding="same", name=f"refine{number}")
+        added = layers.Add(name=f"refinement{number}")([fused, refine(fused)])
+        fused = layers.ReLU(name=f"refined{number}")(added)
+    return fused
+
+
+def _twice_as_fine(backbone: KerasModel, coarse: KerasTensor) -> KerasTensor:
+    """The deepest features with twice the rows and columns of `coarse`."""
+    wanted = (2 * coarse.shape[1], 2 * coarse.shape[2])
+    outputs = [layer.output for layer in backbone.layers]
+    fitting = [output for output in outputs if tuple(output.shape[1:3]) == wanted]
+    if not fitting:
+        raise BundleError(
+            f"{backbone.name} has no features of {wanted[0]} × {wanted[1]} cells for a fracture "
+            "map; an input size that is a multiple of 32 gives some"
+        )
+    return fitting[-1]
+
+
+def _weighted_peak(features: KerasTensor) -> KerasTensor:
+    """(n, 1): the fracture map's mean weighted by its own softmax, times a learned weight."""
+    import keras
+
+    layers = keras.layers
+    # A rare event: nearly all cells show none.
+    rare = keras.initializers.Constant(-3.0)
+    cells = layers.Conv2D(1, 1, bias_initializer=rare, name=MAP_LAYER)(features)
+    flat = layers.Flatten(name="cells")(cells)
+    shares = layers.Softmax(name="cell_shares")(flat)
+    peak = layers.Dot(axes=1, name="peak")([shares, flat])
+    half = keras.initializers.Constant(0.5)
+    return layers.Dense(1, use_bias=False, kernel_initializer=half, name=PEAK_LAYER)(peak)
 
 
 def log_odds(logits: npt.ArrayLike) -> FloatArray:
@@ -108,7 +173,7 @@ def log_odds(logits: npt.ArrayLike) -> FloatArray:
     return difference
 
 
-def _last_tensor(backbone: KerasModel, architecture: Architecture) -> Any:  # Any: KerasTensor
+def _last_tensor(backbone: KerasModel, architecture: Architecture) -> KerasTensor:
     wanted = architecture.features_from
     if not wanted:
         return backbone.output

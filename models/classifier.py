@@ -7,7 +7,7 @@ import numpy as np
 
 from models.architectures import FEATURES_LAYER
 from models.bundle import ModelBundle
-from models.engine import Engine, KerasEngine, dense_head
+from models.engine import Engine, KerasEngine, head_of
 from models.gradcam import grad_cam_plus_plus, to_saliency_map
 from models.prediction import FloatArray, Prediction, SaliencyMap
 from models.preprocessing import Letterbox, letterbox, to_network_input
@@ -28,7 +28,7 @@ class Classifier:
     def __init__(self, bundle: ModelBundle, engine: Engine | None = None) -> None:
         self.bundle = bundle
         self._engine = engine or KerasEngine(bundle)
-        self._head = dense_head(bundle.weights)
+        self._head = head_of(bundle.weights)
 
     def classify(
         self, radiographs: Sequence[FloatArray], regions: Sequence[str] | None = None

@@ -4,10 +4,18 @@ from typing import Protocol
 
 import numpy as np
 
-from models.architectures import HIDDEN_LAYER, LOGIT_LAYER, KerasModel, build, log_odds
+from models.architectures import (
+    HIDDEN_LAYER,
+    LOGIT_LAYER,
+    MAP_LAYER,
+    PEAK_LAYER,
+    KerasModel,
+    build,
+    log_odds,
+)
 from models.bundle import ModelBundle, Weights
 from models.errors import BundleError
-from models.gradcam import DenseHead
+from models.gradcam import DenseHead, Head, MapHead
 from models.prediction import FloatArray
 
 
@@ -72,6 +80,19 @@ def set_weights(network: KerasModel, weights: Weights) -> None:
                 f"{tuple(variable.shape)}"
             )
         variable.assign(weights[name])
+
+
+def head_of(weights: Weights) -> Head:
+    """What stands between features and score, for the closed-form explanation."""
+    dense = dense_head(weights)
+    if f"{MAP_LAYER}/kernel" not in weights:
+        return dense
+    return MapHead(
+        dense,
+        weights[f"{MAP_LAYER}/kernel"][0, 0, :, 0].astype(np.float32),
+        float(weights[f"{MAP_LAYER}/bias"][0]),
+        float(weights[f"{PEAK_LAYER}/kernel"][0, 0]),
+    )
 
 
 def dense_head(weights: Weights) -> DenseHead:

@@ -2,7 +2,8 @@
 
 Between the last convolution's features A (h, w, K) and the score S there is only global average
 pooling and a dense head (dropout does nothing when a network serves), so dS/dA is the same at every
-position: no backward pass is needed and any engine that returns A can explain itself. S is the
+position; a fracture map adds a term that is known per cell. So no backward pass is needed and any
+engine that returns A can explain itself. S is the
 log-odds of fracture: the one logit, or the fracture's minus the other. The functions also take full
 gradients (h, w, K), so that a test can compare them with automatic differentiation.
 """
@@ -39,6 +40,34 @@ class DenseHead:
         gradient: Float64Array = self.hidden_kernel.astype(np.float64) @ weights
         gradient /= height * width
         return gradient
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapHead:
+    """A dense head, and a fracture map's peak that adds to the score.
+
+    The map is m = A · u + d per cell; its peak P = Σ p·m with p = softmax(m) over all cells; the
+    score is S = S_dense + w · P.
+    """
+
+    dense: DenseHead
+    map_kernel: FloatArray
+    """u, (K)."""
+    map_bias: float
+    peak_weight: float
+
+    def gradient(self, features: FloatArray) -> Float64Array:
+        """dS/dA, (h, w, K), for features (h, w, K): dP/dm = p · (1 + m − P)."""
+        kernel = self.map_kernel.astype(np.float64)
+        cells = features.astype(np.float64) @ kernel + self.map_bias
+        shares = np.exp(cells - cells.max())
+        shares /= shares.sum()
+        of_cells = self.peak_weight * shares * (1.0 + cells - (shares * cells).sum())
+        gradient: Float64Array = of_cells[..., np.newaxis] * kernel + self.dense.gradient(features)
+        return gradient
+
+
+Head = DenseHead | MapHead
 
 
 def grad_cam(features: FloatArray, gradients: Float64Array) -> Float64Array:

@@ -27,6 +27,8 @@ class Drawn:
     """Factor of all grey values."""
     spread: float = 1.0
     """Factor of their distance from the picture's mean."""
+    gamma: float = 1.0
+    """Power of all grey values."""
 
     def apply(self, square: FloatArray | npt.NDArray[np.uint8]) -> FloatArray:
         """A (side, side) picture, float in [0, 1] or uint8 → float32 (size, size) in [0, 1]."""
@@ -34,6 +36,8 @@ class Drawn:
         grey = np.asarray(warped, np.float32)
         if square.dtype == np.uint8:
             grey /= np.float32(255.0)
+        if self.gamma != 1.0:
+            grey **= np.float32(self.gamma)
         return grey if self.gain == self.spread == 1.0 else self._grey_values(grey)
 
     def _grey_values(self, grey: FloatArray) -> FloatArray:
@@ -57,6 +61,8 @@ class Augmentation:
     """Share by which grey values grow or shrink."""
     contrast: float = 0.0
     """Share by which their distance from the picture's mean does."""
+    gamma: float = 0.0
+    """Of the natural logarithm of the power that grey values are raised to."""
     horizontal_flip: bool = True
     vertical_flip: bool = True
 
@@ -74,7 +80,8 @@ class Augmentation:
         matrix = np.hstack([linear * scale, (moved * scale + (scale - 1) / 2)[:, np.newaxis]])
         gain = 1 + random.uniform(-self.brightness, self.brightness)
         spread = 1 + random.uniform(-self.contrast, self.contrast)
-        return Drawn(matrix, size, gain, spread)
+        gamma = np.exp(random.uniform(-self.gamma, self.gamma)) if self.gamma else 1.0
+        return Drawn(matrix, size, gain, spread, gamma)
 
     def _linear_map(self, random: np.random.Generator) -> Float64Array:
         angle = np.deg2rad(random.uniform(-self.rotation_degrees, self.rotation_degrees))

@@ -6,7 +6,7 @@ in every run, whatever was done before, and a run that goes on needs no generato
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,7 +17,8 @@ import numpy.typing as npt
 from models.prediction import FloatArray
 from models.preprocessing import Normalization, to_network_input
 from training.augmentation import Augmentation, Drawn
-from training.cache import TRAINING_SCALE
+from training.data.example import Box
+from training.fracture_maps import fracture_cells
 
 THREADS = 2
 AHEAD = 4
@@ -30,10 +31,22 @@ Rows = npt.NDArray[np.int64]
 
 
 class Batch(NamedTuple):
-    """Network input (n, size, size, 3), and whether each is fractured (n)."""
+    """Network input (n, size, size, 3), and whether each is fractured (n).
+
+    `maps` are fracture maps to learn, (n, cells, cells) in [0, 1], where a network has one.
+    """
 
     inputs: FloatArray
     fractured: Labels
+    maps: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MapTargets:
+    """Boxes per row of the squares, in their pixels, and the side of the map's grid."""
+
+    boxes: Sequence[Sequence[Box]]
+    cells: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,16 +54,18 @@ class AugmentedBatches:
     """The training part of a data set."""
 
     squares: npt.NDArray[np.uint8]
-    """(all, side, side), as `cache.training_squares` gives."""
+    """(all, side, side), at least as fine as the input: `cache.training_squares`."""
     rows: Rows
     """Which of them are for training (n)."""
     fractured: Labels
     """Of these (n)."""
     augmentation: Augmentation
     normalization: Normalization
+    input_size: int
     batch_size: int
     oversampling: bool
     seed: int
+    map_targets: MapTargets | None = None
 
     def __len__(self) -> int:
         """Batches per epoch, the last one perhaps smaller."""
@@ -87,18 +102,26 @@ class AugmentedBatches:
 
     def _batch(self, order: Rows, epoch: int, start: int) -> Batch:
         chosen = order[start : start + self.batch_size]
-        size = self.squares.shape[1] // TRAINING_SCALE
-        pictures = [
-            self._drawn(epoch, start + place, size).apply(self.squares[row])
-            for place, row in enumerate(self.rows[chosen])
-        ]
-        return Batch(
-            to_network_input(np.stack(pictures), self.normalization), self.fractured[chosen]
+        rows = self.rows[chosen]
+        draws = [self._drawn(epoch, start + place) for place in range(len(rows))]
+        pictures = [drawn.apply(self.squares[row]) for drawn, row in zip(draws, rows, strict=True)]
+        inputs = to_network_input(np.stack(pictures), self.normalization)
+        return Batch(inputs, self.fractured[chosen], self._maps(rows, draws))
+
+    def _maps(self, rows: Rows, draws: Sequence[Drawn]) -> FloatArray | None:
+        wanted = self.map_targets
+        if wanted is None:
+            return None
+        return np.stack(
+            [
+                fracture_cells(wanted.boxes[row], drawn, wanted.cells)
+                for row, drawn in zip(rows, draws, strict=True)
+            ]
         )
 
-    def _drawn(self, epoch: int, place: int, size: int) -> Drawn:
+    def _drawn(self, epoch: int, place: int) -> Drawn:
         random = np.random.default_rng((self.seed, epoch, place))
-        return self.augmentation.draw(random, self.squares.shape[1], size)
+        return self.augmentation.draw(random, self.squares.shape[1], self.input_size)
 
 
 def network_inputs(

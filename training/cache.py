@@ -21,8 +21,8 @@ from training.data.example import Example
 from training.data.pixels import read_pixels
 from training.errors import DataError
 
-TRAINING_SCALE = 2
-"""Cached at twice the input size: an augmented picture is resampled once, from finer pixels."""
+FINE_UP_TO = 256
+"""Input size up to which radiographs are cached at twice its pixels; above, at a quarter more."""
 READING_THREADS = 2
 
 _VERSION = 1
@@ -33,18 +33,23 @@ Squares = npt.NDArray[Any]
 """uint8 or float32 (n, side, side), memory-mapped."""
 
 
+def training_side(input_size: int) -> int:
+    """Side of cached squares: an augmented picture is resampled once, from finer pixels."""
+    return 2 * input_size if input_size <= FINE_UP_TO else input_size * 5 // 4
+
+
 def training_squares(
     examples: Sequence[Example],
     preprocessing: Preprocessing,
     folder: Path,
     on_progress: Tick = lambda: None,
 ) -> npt.NDArray[np.uint8]:
-    """All radiographs at `TRAINING_SCALE` times the input size, grey value · 255.
+    """All radiographs of `training_side`, grey value · 255.
 
     Raises:
         DataError: a picture is missing or cannot be read.
     """
-    side = preprocessing.input_size * TRAINING_SCALE
+    side = training_side(preprocessing.input_size)
     return _cached(examples, preprocessing, folder, side, np.dtype(np.uint8), on_progress)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from models.architectures import FEATURES_LAYER, KerasLayer, KerasModel
+from models.architectures import COARSE_LAYER, FEATURES_LAYER, KerasLayer, KerasModel
 from training.errors import RecipeError
 
 ALL, HEAD = "all", "head"
@@ -69,7 +69,7 @@ def batch_normalizations_that_learn(network: KerasModel) -> list[KerasLayer]:
 
 
 def _first_that_learns(names: list[str], train_from: str) -> int:
-    head = names.index(FEATURES_LAYER)
+    head = names.index(COARSE_LAYER if COARSE_LAYER in names else FEATURES_LAYER)
     if train_from == ALL:
         return 0
     if train_from == HEAD:

@@ -8,9 +8,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.recipe import Recipe, Watched
+from training.recipe import Recipe, Schedule, Watched
 
 PLATEAU_FACTOR = 0.5
+WARM_UP_FACTOR = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +52,17 @@ def best_epoch(history: History, watched: Watched) -> Epoch | None:
 
 def is_over(history: History, recipe: Recipe) -> bool:
     """Whether the epochs are used up, or patience is."""
+    if recipe.schedule == Schedule.COSINE:
+        return len(history) >= recipe.epochs
     best = best_epoch(history, recipe.watched)
     waited = len(history) - best.epoch if best else 0
     return len(history) >= recipe.epochs or waited >= recipe.patience
 
 
 def learning_rate(history: History, recipe: Recipe) -> float:
-    """Of the next epoch: halved after every `plateau_epochs` without a better figure."""
+    """Of the next epoch, by the recipe's schedule."""
+    if recipe.schedule == Schedule.COSINE:
+        return recipe.learning_rate * _cosine(len(history), recipe.epochs)
     rate, waited = recipe.learning_rate, 0
     best: Epoch | None = None
     for epoch in history:
@@ -68,6 +73,12 @@ def learning_rate(history: History, recipe: Recipe) -> float:
         if waited == recipe.plateau_epochs:
             rate, waited = rate * PLATEAU_FACTOR, 0
     return rate
+
+
+def _cosine(finished: int, epochs: int) -> float:
+    if finished == 0 and epochs > 1:
+        return WARM_UP_FACTOR
+    return 0.5 * (1.0 + math.cos(math.pi * finished / epochs))
 
 
 def _figure(epoch: Epoch, watched: Watched) -> float:

@@ -7,21 +7,23 @@ epoch), every decision from `history`.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
-from models.architectures import FRACTURED, LOGIT_LAYER, KerasModel, log_odds
+from models.architectures import FRACTURED, MAP_LAYER, KerasModel, log_odds
 from models.engine import get_weights
 from models.prediction import FloatArray
 from training.batches import AugmentedBatches, Batch, Labels, Rows, network_inputs
 from training.errors import RunError
+from training.fracture_maps import focal_loss
 from training.history import Epoch, best_epoch, is_better, is_over, learning_rate
 from training.progress import Progress, Report
 from training.recipe import Recipe
@@ -33,6 +35,13 @@ from training.run_folder import (
     save_weights,
     write_epochs,
 )
+
+LOGITS, MAP = "logits", "map"
+"""Outputs of a network that learns."""
+KerasLoss = Any
+"""keras.losses.Loss; Any because keras ships no usable types."""
+KerasMetric = Any
+"""keras.metrics.Metric, likewise."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,25 +89,37 @@ def fit(
 
 def compiled(network: KerasModel, recipe: Recipe) -> KerasModel:
     """The network from pictures to logits with its loss and its optimizer, ready for steps."""
-    model = keras.Model(network.input, network.get_layer(LOGIT_LAYER).output)
-    is_single = recipe.architecture.outputs == 1
+    outputs = {LOGITS: network.outputs[1]}
+    losses: dict[str, Any] = {LOGITS: _label_loss(recipe)}
+    if recipe.map_weight:
+        outputs[MAP] = network.get_layer(MAP_LAYER).output
+        losses[MAP] = focal_loss
+    model = keras.Model(network.input, outputs)
     model.compile(
-        optimizer=keras.optimizers.Adam(
+        optimizer=keras.optimizers.AdamW(
             recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
             use_ema=recipe.average_decay > 0,
             ema_momentum=recipe.average_decay,
         ),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True)
-        if is_single
-        else keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=[
-            keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
-            if is_single
-            else keras.metrics.CategoricalAccuracy(name="accuracy")
-        ],
+        loss=losses,
+        loss_weights={LOGITS: 1.0, MAP: recipe.map_weight} if recipe.map_weight else None,
+        metrics={LOGITS: [_accuracy(recipe)]},
     )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _label_loss(recipe: Recipe) -> KerasLoss:
+    kinds = {1: keras.losses.BinaryCrossentropy, 2: keras.losses.CategoricalCrossentropy}
+    kind = kinds[recipe.architecture.outputs]
+    return kind(from_logits=True, label_smoothing=recipe.label_smoothing)
+
+
+def _accuracy(recipe: Recipe) -> KerasMetric:
+    if recipe.architecture.outputs == 1:
+        return keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy")
+    return keras.metrics.CategoricalAccuracy(name="accuracy")
 
 
 def predicted_log_odds(
@@ -107,7 +128,7 @@ def predicted_log_odds(
     """Log-odds of fracture (n) of the chosen ones of squares in [0, 1], (all, size, size)."""
     normalization = recipe.preprocessing.normalization
     logits = [
-        model.predict_on_batch(inputs)
+        model.predict_on_batch(inputs)[LOGITS]
         for inputs in network_inputs(squares, rows, normalization, recipe.batch_size)
     ]
     return np.asarray(log_odds(np.concatenate(logits)), np.float64)
@@ -144,20 +165,24 @@ def train_step(
     model: KerasModel, batch: Batch, class_weights: npt.NDArray[np.float32]
 ) -> dict[str, float]:
     """One step of the optimizer; mean loss and accuracy of the epoch so far."""
-    classes = batch.fractured.astype(np.int64)
-    figures = model.train_on_batch(
-        batch.inputs,
-        _targets(model, batch.fractured),
-        sample_weight=class_weights[classes],
-        return_dict=True,
-    )
-    return {name: float(value) for name, value in figures.items()}
+    targets = {LOGITS: _targets(model, batch.fractured)}
+    weights = {LOGITS: class_weights[batch.fractured.astype(np.int64)]}
+    if batch.maps is not None:
+        targets[MAP] = batch.maps[..., np.newaxis]
+        weights[MAP] = np.ones(len(batch.maps), np.float32)
+    figures = model.train_on_batch(batch.inputs, targets, sample_weight=weights, return_dict=True)
+    return {"loss": float(figures["loss"]), "accuracy": float(_accuracy_of(figures))}
+
+
+def _accuracy_of(figures: Mapping[str, float]) -> float:
+    """Keras puts the output's name before a metric's where there are several outputs."""
+    return figures.get("accuracy", figures.get(f"{LOGITS}_accuracy", math.nan))
 
 
 def _targets(model: KerasModel, fractured: Labels) -> npt.NDArray[np.float32]:
     """(n, 1), or one-hot (n, 2) for a network with two logits."""
     yes = fractured.astype(np.float32)
-    if model.output_shape[-1] == 1:
+    if model.output[LOGITS].shape[-1] == 1:
         return yes[:, np.newaxis]
     targets = np.stack([1 - yes, 1 - yes], axis=1)
     targets[:, FRACTURED] = yes

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from training.augmentation import Augmentation
 from training.freezing import ALL, HEAD, BatchNormalization
-from training.recipe import Recipe, Watched
+from training.recipe import Recipe, Schedule, Watched
 
 
 def protocol(recipe: Recipe) -> str:
@@ -29,15 +29,27 @@ def _head(recipe: Recipe) -> str:
     dense, dropout = f"dense {architecture.hidden_units}", f"dropout {architecture.dropout:g}"
     hidden = [dropout, dense] if architecture.dropout_before_hidden else [dense, dropout]
     output = "sigmoid" if architecture.outputs == 1 else "softmax over two"
-    return f"Head: {', '.join(['global average pooling', *hidden, output])}."
+    words = f"Head: {', '.join(['global average pooling', *hidden, output])}."
+    if architecture.map_channels:
+        words += (
+            f" A fracture map over {architecture.map_channels} channels of fused features, "
+            f"learned from boxes by focal loss with weight {recipe.map_weight:g}, adds its peak."
+        )
+    return words
 
 
 def _steps(recipe: Recipe) -> str:
     figure = {Watched.AUC: "validation AUC", Watched.LOSS: "validation loss"}[recipe.watched]
+    schedules = {
+        Schedule.PLATEAU: f"halved after {recipe.plateau_epochs} epochs without a better {figure}, "
+        f"stopped after {recipe.patience}, at most {recipe.epochs}",
+        Schedule.COSINE: f"falling along a cosine over {recipe.epochs} epochs, the best {figure} "
+        "kept",
+    }
+    decay = f", weight decay {recipe.weight_decay:g}" if recipe.weight_decay else ""
     words = (
-        f"Adam, learning rate {recipe.learning_rate:g}, halved after {recipe.plateau_epochs} "
-        f"epochs without a better {figure}, stopped after {recipe.patience}, at most "
-        f"{recipe.epochs}; batch {recipe.batch_size}; seed {recipe.seed}."
+        f"Adam, learning rate {recipe.learning_rate:g}{decay}, {schedules[recipe.schedule]}; "
+        f"batch {recipe.batch_size}; seed {recipe.seed}."
     )
     if recipe.average_decay:
         words += f" Weights averaged over steps with decay {recipe.average_decay:g}."
@@ -68,6 +80,6 @@ def _motions(augmentation: Augmentation) -> Iterator[str]:
         yield f"rotation ≤ {augmentation.rotation_degrees:g}°"
     if augmentation.shear_degrees:
         yield f"shear ≤ {augmentation.shear_degrees:g}°"
-    for name in ("zoom", "shift", "brightness", "contrast"):
+    for name in ("zoom", "shift", "brightness", "contrast", "gamma"):
         if bound := getattr(augmentation, name):
             yield f"{name} ± {100 * bound:g} %"

@@ -24,6 +24,16 @@ class Watched(StrEnum):
     """Mean cross-entropy without class weights; lower is better (paper A)."""
 
 
+class Schedule(StrEnum):
+    """How the learning rate changes from epoch to epoch."""
+
+    PLATEAU = "plateau"
+    """Halved when the watched figure no longer gets better."""
+    COSINE = "cosine"
+    """From its whole down to nothing along half a cosine over all epochs, after a first epoch with
+    a tenth of it; patience does not end training."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """The defaults are the shipped model's; `presets` holds the papers' protocols."""
@@ -37,8 +47,9 @@ class Recipe:
     learning_rate: float = 1e-4
     """Of Adam."""
     watched: Watched = Watched.AUC
+    schedule: Schedule = Schedule.PLATEAU
     plateau_epochs: int = 2
-    """Epochs without a better figure before the learning rate is halved."""
+    """Epochs without a better figure before the learning rate is halved, by that schedule."""
     patience: int = 5
     """Epochs without a better figure before training stops."""
     batch_size: int = 32
@@ -50,6 +61,13 @@ class Recipe:
     average_decay: float = 0.0
     """Decay per step of an exponential moving average of the weights, which is what is validated
     and kept; 0: none. 0.99 averages over about 100 steps."""
+    map_weight: float = 0.0
+    """Of the fracture map's loss beside the label's; above 0 only with architecture.map_channels
+    and data that have boxes."""
+    label_smoothing: float = 0.0
+    """How far the labels 0 and 1 that are learned lie inside [0, 1], twice."""
+    weight_decay: float = 0.0
+    """By which weights shrink per step, times the learning rate (AdamW)."""
     seed: int = 7
 
     def __post_init__(self) -> None:
@@ -60,6 +78,8 @@ class Recipe:
             )
         if not 0.0 <= self.average_decay < 1.0:
             raise ValueError(f"average_decay is {self.average_decay}, not in [0, 1)")
+        if (self.map_weight > 0) != (self.architecture.map_channels > 0):
+            raise ValueError("map_weight and architecture.map_channels: give both or neither")
 
 
 def recipe_to_toml(recipe: Recipe) -> str:

@@ -5,7 +5,7 @@ after its last finished epoch and ends as if it had never been stopped.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,15 +19,17 @@ from models.errors import PretrainedError
 from models.prediction import FloatArray
 from models.pretrained import Pretrained, build_pretrained, folded_batch_normalizations
 from training.batch_normalization import restore_statistics
-from training.batches import AugmentedBatches, Labels, Rows, network_inputs
-from training.cache import serving_squares, training_squares
+from training.batches import AugmentedBatches, Labels, MapTargets, Rows, network_inputs
+from training.cache import serving_squares, training_side, training_squares
 from training.card import ModelName, ScoredExamples, make_card
-from training.data.example import LabelledFolder
+from training.data.example import Box, Example, LabelledFolder
+from training.data.pixels import read_pixels
 from training.errors import DataError, RunError
+from training.fracture_maps import boxes_in_square
 from training.freezing import batch_normalizations_that_learn, freeze
 from training.loop import Validation, compiled, fit, predicted_log_odds
 from training.progress import Report, counting
-from training.recipe import Recipe, recipe_from_toml, recipe_to_toml
+from training.recipe import Recipe, Schedule, recipe_from_toml, recipe_to_toml
 from training.reference import reference_card
 from training.run_folder import (
     BEST_FILE,
@@ -141,8 +143,8 @@ class _Radiographs:
         tick = counting("reading radiographs to serve", len(self.examples), self.report)
         return serving_squares(self.examples, self.recipe.preprocessing, self._cache, tick)
 
-    def batches(self) -> AugmentedBatches:
-        """The training part."""
+    def batches(self, cells: int) -> AugmentedBatches:
+        """The training part; `cells` is the side of the grid of a fracture map."""
         recipe = self.recipe
         tick = counting("reading radiographs to train", len(self.examples), self.report)
         return AugmentedBatches(
@@ -151,10 +153,21 @@ class _Radiographs:
             fractured=self.fractured(TRAIN),
             augmentation=recipe.augmentation,
             normalization=recipe.preprocessing.normalization,
+            input_size=recipe.preprocessing.input_size,
             batch_size=recipe.batch_size,
             oversampling=recipe.oversampling,
             seed=recipe.seed,
+            map_targets=MapTargets(self._boxes(), cells) if recipe.map_weight else None,
         )
+
+    def _boxes(self) -> list[list[Box]]:
+        """Of every example, in its cached square's pixels."""
+        side = training_side(self.recipe.preprocessing.input_size)
+        found: list[list[Box]] = []
+        for example in self.examples:
+            rows, columns = read_pixels(example.path).shape if example.boxes else (side, side)
+            found.append(boxes_in_square(example.boxes, rows, columns, side))
+        return found
 
 
 def _refuse_other_parts(split: Split) -> None:
@@ -199,10 +212,11 @@ def _check_run_folder(
 
 
 def _differing(out: Path, recipe: Recipe, split: Split, pretrained: Pretrained) -> Iterator[str]:
-    """More epochs are the one thing that a run may go on with."""
+    """More epochs are the one thing that a run may go on with, unless they set its schedule."""
     path = out / RECIPE_FILE
     there, here = asdict(recipe_from_toml(path.read_text(), str(path))), asdict(recipe)
-    yield from (key for key in here if key != "epochs" and there[key] != here[key])
+    may_differ = {"epochs"} if recipe.schedule == Schedule.PLATEAU else set()
+    yield from (key for key in here if key not in may_differ and there[key] != here[key])
     if json.loads((out / SPLIT_FILE).read_text())["digest"] != split.digest:
         yield "split of the data"
     if json.loads((out / PRETRAINED_FILE).read_text())["sha256"] != pretrained.sha256:
@@ -220,7 +234,8 @@ def _begin(
 
 
 def _fit(network: KerasModel, recipe: Recipe, radiographs: _Radiographs, out: Path) -> None:
-    batches = radiographs.batches()
+    _refuse_without_boxes(recipe, radiographs.examples)
+    batches = radiographs.batches(network.get_layer(FEATURES_LAYER).output.shape[1])
     if not (out / CHECKPOINT_FILE).is_file():
         _restore_statistics(network, radiographs)
     fit(
@@ -235,6 +250,15 @@ def _fit(network: KerasModel, recipe: Recipe, radiographs: _Radiographs, out: Pa
         out,
         radiographs.report,
     )
+
+
+def _refuse_without_boxes(recipe: Recipe, examples: Sequence[Example]) -> None:
+    if recipe.map_weight and not any(one.boxes for one in examples):
+        raise DataError(
+            "no radiograph has a fracture box, which the recipe's fracture map learns from; give "
+            "boxes (FracAtlas' fracture_boxes.csv, the column boxes of labels.csv) or take a "
+            "recipe without map_weight and architecture.map_channels"
+        )
 
 
 def _restore_statistics(network: KerasModel, radiographs: _Radiographs) -> None:

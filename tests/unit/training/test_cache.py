@@ -11,7 +11,7 @@ import pytest
 from models.preprocessing import Normalization, Preprocessing, letterbox
 from tests.unit.training.test_batches import draw_pictures
 from training import cache
-from training.cache import TRAINING_SCALE, serving_squares, training_squares
+from training.cache import serving_squares, training_side, training_squares
 from training.data.example import Example
 from training.data.pixels import read_pixels
 from training.errors import DataError
@@ -34,7 +34,7 @@ def test_training_squares_are_prepared_radiographs_at_twice_the_size(
 ) -> None:
     ticks: list[None] = []
     squares = training_squares(pictures, PREPROCESSING, folder, lambda: ticks.append(None))
-    side = 16 * TRAINING_SCALE
+    side = training_side(16)
     assert squares.shape == (3, side, side)
     assert squares.dtype == np.uint8
     assert len(ticks) == 3
@@ -79,7 +79,7 @@ def test_a_change_of_what_it_is_made_from_makes_it_anew(
         preprocessing = replace(preprocessing, low_percentile=5.0)
     squares = training_squares(pictures, preprocessing, folder)
     assert len(list(folder.iterdir())) == 2
-    side = preprocessing.input_size * TRAINING_SCALE
+    side = training_side(preprocessing.input_size)
     square, _ = letterbox(read_pixels(pictures[0].path), preprocessing, side)
     assert np.abs(squares[0] / 255 - square).max() <= 0.51 / 255
 

@@ -14,7 +14,7 @@ import structlog
 from db.group_commit import GroupCommit
 from db.ledger import Ledger
 from worker.app import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, make_celery, queue_names
-from worker.collector import pass_over_what_is_loaded
+from worker.collector import give_memory_back, pass_over_what_is_loaded
 from worker.commitments import make_commitments
 from worker.composition import (
     make_champions,
@@ -69,6 +69,7 @@ def listen(settings: Settings, *, reuse_port: bool = False) -> None:
     try:
         while not stop.wait(_RECONCILE_EVERY_S):
             _reconcile(intake)
+            give_memory_back()
     finally:
         listener.stop(settings.listener.stop_grace_s)
         commitments.stop()

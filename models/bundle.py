@@ -1,5 +1,7 @@
 """A model as it is shipped: a folder with `weights.npz` and `card.json`, checked by digest.
 
+A bundle that knows its scope (`models.scope`) has `scope.npz` beside them.
+
 Weights only, never pickled code or a Keras file (CVE-2025-9905, -9906): the network is built from
 `architectures`. Large kernels are stored as float16.
 """
@@ -15,21 +17,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.architectures import Architecture
+from models.architectures import HIDDEN_LAYER, Architecture
 from models.calibration import Calibration
 from models.errors import BundleError
 from models.prediction import ModelIdentity, OperatingPoints
 from models.preprocessing import Preprocessing
 from models.reference import Histogram, from_card
+from models.scope import TEXTURE_MEASURES, Scope, scope_from_bytes, scope_to_bytes
 
 BUNDLES = Path(__file__).parent / "bundles"
 DEFAULT_BUNDLE = BUNDLES / "fracture-mobilenetv2"
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.npz"
+SCOPE_FILE = "scope.npz"
 FLOAT16_FROM_ELEMENTS = 5000
-FORMAT = 1
-"""Of the bundles that this version writes, and the newest that it reads. A card without `format`
-is of format 1."""
+FORMAT = 2
+"""The newest that this version reads: of bundles with a scope, which an older version would not
+heed. Those without are of format 1, as is a card without `format`."""
+
+_WITHOUT_SCOPE = 1
+_WRITTEN_HERE = frozenset({"format", "weights_sha256", "scope_sha256"})
 
 Weights = Mapping[str, npt.NDArray[Any]]
 """`layer/variable` → array. Any: float16 or float32, as stored."""
@@ -52,6 +59,8 @@ class ModelBundle:
     """By measure, of validation data; empty in bundles that were made before there was one."""
     card: Mapping[str, Any]
     weights: Weights
+    scope: Scope | None = None
+    """What it is for, by the pictures; None: a bundle from before there was one rejects nothing."""
 
     def points_for(self, body_part_examined: str) -> OperatingPoints:
         """The operating points in force for a region; "" is no region."""
@@ -63,16 +72,17 @@ def load_bundle(folder: Path) -> ModelBundle:
 
     Raises:
         BundleError: a file is missing, the bundle is of a newer format, the card is not of this
-            form or contradicts itself, or the weights' SHA-256 is not the one that it states.
+            form or contradicts itself, or a file's SHA-256 is not the one that it states.
     """
     card_bytes, weights_bytes = _read(folder / CARD_FILE), _read(folder / WEIGHTS_FILE)
     try:
         card = json.loads(card_bytes)
         _refuse_newer_format(folder, card.get("format", 1))
-        _check_weights_digest(folder, card["weights_sha256"], weights_bytes)
+        _check_digest(folder / WEIGHTS_FILE, card["weights_sha256"], weights_bytes)
         architecture = Architecture(**card["architecture"])
         preprocessing = Preprocessing(**card["preprocessing"])
         _check_input_sizes(architecture, preprocessing)
+        weights = _unpack(weights_bytes)
         return ModelBundle(
             identity=ModelIdentity(card["name"], card["version"], digest_of(card)),
             architecture=architecture,
@@ -87,7 +97,8 @@ def load_bundle(folder: Path) -> ModelBundle:
             limits=tuple(card["limits"]),
             reference=from_card(card),
             card=card,
-            weights=_unpack(weights_bytes),
+            weights=weights,
+            scope=_read_scope(folder, card.get("scope_sha256"), weights),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
@@ -96,15 +107,24 @@ def load_bundle(folder: Path) -> ModelBundle:
         ) from error
 
 
-def save_bundle(folder: Path, card: Mapping[str, Any], weights: Weights) -> None:
-    """Write `weights.npz` (large kernels as float16) and `card.json` with the weights' digest."""
+def save_bundle(
+    folder: Path, card: Mapping[str, Any], weights: Weights, scope: Scope | None = None
+) -> None:
+    """Write `weights.npz` (large kernels as float16), `scope.npz` if there is one, `card.json`.
+
+    The card gets the format and the digests of both, whatever it says of them itself.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weights_bytes = _pack(weights)
     complete = {
-        "format": FORMAT,
-        **card,
+        "format": FORMAT if scope is not None else _WITHOUT_SCOPE,
+        **{key: value for key, value in card.items() if key not in _WRITTEN_HERE},
         "weights_sha256": hashlib.sha256(weights_bytes).hexdigest(),
     }
+    if scope is not None:
+        scope_bytes = scope_to_bytes(scope)
+        complete["scope_sha256"] = hashlib.sha256(scope_bytes).hexdigest()
+        (folder / SCOPE_FILE).write_bytes(scope_bytes)
     (folder / WEIGHTS_FILE).write_bytes(weights_bytes)
     (folder / CARD_FILE).write_text(json.dumps(complete, indent=2, ensure_ascii=False) + "\n")
 
@@ -115,7 +135,7 @@ def rounded_for_storage(weights: Weights) -> Weights:
 
 
 def digest_of(card: Mapping[str, Any]) -> str:
-    """SHA-256 (hex) of the canonical JSON; it covers the weights, whose digest the card states."""
+    """SHA-256 (hex) of the canonical JSON; it states those of weights and scope, too."""
     return hashlib.sha256(json.dumps(card, sort_keys=True).encode()).hexdigest()
 
 
@@ -124,8 +144,8 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BundleError(
-            f"cannot read {path} ({error.strerror}); a bundle is a folder with {CARD_FILE} and "
-            f"{WEIGHTS_FILE}: check the setting model.bundle"
+            f"cannot read {path} ({error.strerror}); a bundle is a folder with {CARD_FILE}, "
+            f"{WEIGHTS_FILE} and what the card names: check the setting model.bundle"
         ) from error
 
 
@@ -137,11 +157,24 @@ def _refuse_newer_format(folder: Path, stated: int) -> None:
         )
 
 
-def _check_weights_digest(folder: Path, stated: str, weights_bytes: bytes) -> None:
-    found = hashlib.sha256(weights_bytes).hexdigest()
+def _read_scope(folder: Path, stated: str | None, weights: Weights) -> Scope | None:
+    if stated is None:
+        return None
+    stored = _read(folder / SCOPE_FILE)
+    _check_digest(folder / SCOPE_FILE, stated, stored)
+    scope = scope_from_bytes(stored)
+    expected = (weights[f"{HIDDEN_LAYER}/kernel"].shape[0], TEXTURE_MEASURES)
+    found = (len(scope.features.mean), len(scope.texture.mean))
+    if found != expected:
+        raise ValueError(f"{SCOPE_FILE} is of {found} features and measures, not of {expected}")
+    return scope
+
+
+def _check_digest(path: Path, stated: str, content: bytes) -> None:
+    found = hashlib.sha256(content).hexdigest()
     if found != stated:
         raise BundleError(
-            f"{folder / WEIGHTS_FILE} has SHA-256 {found}, but its card states {stated}: the file "
+            f"{path} has SHA-256 {found}, but its card states {stated}: the file "
             "was changed or damaged; install the bundle again"
         )
 

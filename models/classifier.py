@@ -11,6 +11,7 @@ from models.engine import Engine, KerasEngine, head_of
 from models.gradcam import grad_cam_plus_plus, to_saliency_map
 from models.prediction import FloatArray, Prediction, SaliencyMap
 from models.preprocessing import Letterbox, letterbox, to_network_input
+from models.scope import describe
 
 BATCH_SIZE = 16
 
@@ -20,6 +21,9 @@ class Classification(NamedTuple):
 
     prediction: Prediction
     saliency: SaliencyMap
+    outside_scope: bool = False
+    """The picture is of another kind than those that the network learned from: its prediction means
+    nothing. Never, with a bundle that knows no scope."""
 
 
 class Classifier:
@@ -56,16 +60,23 @@ class Classifier:
         batch = to_network_input(squares, preprocessing.normalization)
         features, logits = self._engine.run(batch)
         probabilities = self.bundle.calibration.probability(logits)
+        outside = self._outside_scope(squares, features)
         return [
-            Classification(self._prediction(float(p), region), self._explain(maps, box))
-            for p, region, maps, (_, box) in zip(
-                probabilities, regions, features, prepared, strict=True
+            Classification(self._prediction(float(p), region), self._explain(maps, box), out)
+            for p, region, maps, (_, box), out in zip(
+                probabilities, regions, features, prepared, outside, strict=True
             )
         ]
 
     def _prediction(self, probability: float, region: str) -> Prediction:
         crossed = self.bundle.points_for(region).crossed(probability)
         return Prediction(probability, crossed, self.bundle.identity)
+
+    def _outside_scope(self, squares: FloatArray, features: FloatArray) -> list[bool]:
+        scope = self.bundle.scope
+        if scope is None:
+            return [False] * len(squares)
+        return [bool(excess > 1) for excess in scope.excess(describe(squares, features))]
 
     def _explain(self, features: FloatArray, box: Letterbox) -> SaliencyMap:
         activation_map = grad_cam_plus_plus(features, self._head.gradient(features))

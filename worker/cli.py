@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from worker.commands import drift, files, model, registry, services, shadow, studies
+from worker.commands import drift, files, model, registry, scope, services, shadow, studies
 from worker.commands.console import fail
 from worker.commands.data import data_app
 from worker.commands.deliveries import deliveries_app
@@ -41,6 +41,7 @@ model.model_app.command("history")(registry.history)
 model.model_app.command("shadow")(shadow.shadow)
 model.model_app.command("agreement")(shadow.show_agreement)
 model.model_app.command("drift")(drift.show_drift)
+model.model_app.command("scope")(scope.check_scope)
 app.add_typer(model.model_app, name="model")
 app.add_typer(reviews_app, name="reviews")
 app.add_typer(data_app, name="data")

@@ -78,7 +78,18 @@ def open_classifier(settings: Settings) -> Classifier:
 def make_screener(settings: Settings) -> Screener:
     """The classifier with its limits, ready to screen (seconds)."""
     reader = make_reader(settings)
-    return Screener(open_classifier(settings), pixel_limits(settings), utc_now, reader.read)
+    return screener_of(open_classifier(settings), settings, reader)
+
+
+def screener_of(classifier: Classifier, settings: Settings, reader: BoundedReader) -> Screener:
+    """Over a reading child that is running."""
+    return Screener(
+        classifier,
+        pixel_limits(settings),
+        utc_now,
+        reader.read,
+        reject_outside_scope=settings.model.reject_outside_scope,
+    )
 
 
 def make_reader(settings: Settings) -> BoundedReader:
@@ -97,7 +108,7 @@ def make_champions(settings: Settings, engine: Engine) -> tuple[Champions, Shado
     reader = make_reader(settings)
 
     def screener(bundle: ModelBundle) -> Screener:
-        return Screener(Classifier(bundle), pixel_limits(settings), utc_now, reader.read)
+        return screener_of(Classifier(bundle), settings, reader)
 
     registry, data_folder = ModelRegistry(engine, utc_now), settings.data_folder.resolve()
     return (

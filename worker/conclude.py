@@ -23,7 +23,8 @@ def conclude(findings: Sequence[NewFinding], *, unread: int) -> Verdict:
     Args:
         findings: one per analysed frame and one per instance that was not analysed.
         unread: how many of the not analysed are CR or DX images within the model's scope that
-            could not be read. They forbid a NEGATIVE: what nobody looked at is not negative.
+            could not be read or look like nothing that it knows. They forbid a NEGATIVE: what
+            nobody looked at is not negative.
     """
     analysed = [finding for finding in findings if finding.analysed]
     probability = max((f.probability for f in analysed if f.probability is not None), default=None)
@@ -36,8 +37,8 @@ def conclude(findings: Sequence[NewFinding], *, unread: int) -> Verdict:
         return Verdict(Outcome.NOT_ANALYSED, _reasons(findings), None)
     if unread:
         reason = (
-            f"{unread} of {len(analysed) + unread} radiographs could not be read, the others are "
-            f"below both operating points; {_reasons(findings)}"
+            f"{unread} of {len(analysed) + unread} radiographs could not be analysed, the others "
+            f"are below both operating points; {_reasons(findings)}"
         )
         return Verdict(Outcome.NOT_ANALYSED, reason, probability)
     return Verdict(Outcome.NEGATIVE, "", probability)

@@ -28,7 +28,7 @@ def model_card(bundle: ModelBundle) -> str:
         f"- Network: {card['architecture']['name']}, {card['architecture']['input_size']} × "
         f"{card['architecture']['input_size']} pixels; {facts['backbone']}\n"
         f"- For: CR and DX of {', '.join(sorted(bundle.body_parts)).lower()}; or body part not "
-        "stated\n"
+        f"stated{_scope(bundle)}\n"
         "- Use: research only, not a medical device. It flags; it does not diagnose.",
         "## Data",
         f"{facts['data']}. {split['train']} radiographs for training, {split['validation']} for "
@@ -50,6 +50,12 @@ def model_card(bundle: ModelBundle) -> str:
         "\n".join(f"- {limit}" for limit in bundle.limits),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _scope(bundle: ModelBundle) -> str:
+    if bundle.scope is None:
+        return ""
+    return "; what is unlike its training radiographs it leaves unanalysed"
 
 
 def region_points(bundle: ModelBundle) -> list[str]:

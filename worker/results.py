@@ -96,7 +96,9 @@ class ResultWriter:
         folder: str,
         revision: int,
         now: datetime,
+        variant: Sequence[str] = (),
     ) -> None:
+        """`variant`: what results depend on beside bundle and radiographs; part of their UIDs."""
         self._bundle = bundle
         self._root, self._folder = root, folder
         self._revision, self._now = revision, now
@@ -104,7 +106,7 @@ class ResultWriter:
         self._key = AnalysisKey(
             study_instance_uid,
             bundle.identity.digest,
-            (repr(points.sensitive), repr(points.specific)),
+            (repr(points.sensitive), repr(points.specific), *variant),
         )
         self._sources: list[Source] = []
         self._images: list[ReportImage] = []
@@ -118,7 +120,7 @@ class ResultWriter:
 
     def add_frames(self, source: Source, frames: Sequence[ClassifiedFrame]) -> None:
         """Write a heatmap for every frame that reaches an operating point."""
-        self._sources.append(source)
+        self._add_source(source)
         for frame in frames:
             if self._reference is None:
                 self._reference = frame.radiograph.reference
@@ -140,11 +142,13 @@ class ResultWriter:
                 )
             )
 
-    def add_not_analysed(self, source: Source, reason: str) -> None:
-        """Let the report say of an instance why nothing is said of it."""
-        self._sources.append(source)
+    def add_not_analysed(self, source: Source, reason: str, frame_number: int = 0) -> None:
+        """Let the report say of an instance, or of one frame of it, why nothing is said of it."""
+        self._add_source(source)
         header = header_or_nothing(source)
-        self._images.append(report_image(header, len(self._images) + 1, 0, reason=reason))
+        self._images.append(
+            report_image(header, len(self._images) + 1, frame_number, reason=reason)
+        )
 
     def add_report(self, verdict: Verdict) -> None:
         """Write the report of everything added so far."""
@@ -170,6 +174,10 @@ class ResultWriter:
             now=self._now,
         )
         self._write(REPORT, uid, dataset)
+
+    def _add_source(self, source: Source) -> None:
+        if source not in self._sources:
+            self._sources.append(source)
 
     def _write_overlay(self, source: Source, frame: ClassifiedFrame) -> None:
         number = frame.radiograph.frame_number

@@ -29,6 +29,7 @@ from worker.results import ClassifiedFrame, ResultWriter, Source, header_or_noth
 
 LONGEST_DEVICE = 200
 BLANK = "the image is blank: a single shade"
+FOREIGN = "the image is outside the model's scope: unlike the radiographs that it learned from"
 UNREAD_REASONS = frozenset({Reason.UNDECODABLE, Reason.TOO_LARGE})
 """Reasons that leave a radiograph unseen, rather than out of what the model is for."""
 
@@ -50,11 +51,16 @@ class Screening:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looked:
-    """An instance after reading and classifying: its frames, or one finding that says why not."""
+    """An instance after reading and classifying.
+
+    `findings`: one per frame, or one that says why there is none. `unread`: how many of them are
+    of radiographs within what the model is for, that nothing can be said of.
+    """
 
     findings: tuple[NewFinding, ...]
     frames: tuple[ClassifiedFrame, ...] = ()
-    unread: bool = False
+    """Those that were analysed."""
+    unread: int = 0
 
 
 class ReadRadiographs(Protocol):
@@ -75,7 +81,13 @@ class Screener:
         limits: PixelLimits,
         clock: Callable[[], datetime],
         read: ReadRadiographs = read_radiographs,
+        *,
+        reject_outside_scope: bool = True,
     ) -> None:
+        """`reject_outside_scope`: don't analyse what the model says it knows nothing of."""
+        self._reject_outside_scope = reject_outside_scope
+        ignores_scope = classifier.bundle.scope is not None and not reject_outside_scope
+        self._variant = ("scope ignored",) if ignores_scope else ()
         self._classifier = classifier
         self._read = read
         self._limits = limits
@@ -108,6 +120,7 @@ class Screener:
             folder=folder,
             revision=revision,
             now=self._clock(),
+            variant=self._variant,
         )
         findings: list[tuple[NewFinding, ...]] = []
         unread = 0
@@ -115,10 +128,10 @@ class Screener:
             looked = self.look_at(source)
             findings.append(looked.findings)
             unread += looked.unread
-            if looked.frames:
-                writer.add_frames(source, looked.frames)
-            else:
-                writer.add_not_analysed(source, looked.findings[0].reason)
+            writer.add_frames(source, looked.frames)
+            for finding in looked.findings:
+                if not finding.analysed:
+                    writer.add_not_analysed(source, finding.reason, finding.frame_number)
         verdict = conclude(list(chain.from_iterable(findings)), unread=unread)
         writer.add_report(verdict)
         return Screening(verdict, tuple(findings), writer.written)
@@ -137,21 +150,31 @@ class Screener:
                 source.path, limits=self._limits, scope=self._classifier.bundle.body_parts
             )
         except NotEligible as error:
-            return _not_analysed(source, str(error), unread=error.reason in UNREAD_REASONS)
+            return _not_analysed(source, str(error), unread=int(error.reason in UNREAD_REASONS))
         except UnreadableInstance as error:
-            return _not_analysed(source, f"cannot be read: {error}", unread=source.is_radiograph)
+            return _not_analysed(
+                source, f"cannot be read: {error}", unread=int(source.is_radiograph)
+            )
         preprocessing = self._classifier.bundle.preprocessing
         if all(shows_nothing(radiograph.pixels, preprocessing) for radiograph in radiographs):
-            return _not_analysed(source, BLANK, unread=True)
+            return _not_analysed(source, BLANK, unread=1)
         classified = self._classifier.classify(
             [radiograph.pixels for radiograph in radiographs],
             [radiograph.body_part_examined for radiograph in radiographs],
         )
-        frames = tuple(
+        rejected = [one.outside_scope and self._reject_outside_scope for one in classified]
+        if all(rejected):
+            return _not_analysed(source, FOREIGN, unread=len(rejected))
+        frames = [
             ClassifiedFrame(radiograph, prediction, saliency)
-            for radiograph, (prediction, saliency) in zip(radiographs, classified, strict=True)
+            for radiograph, (prediction, saliency, _) in zip(radiographs, classified, strict=True)
+        ]
+        findings = tuple(
+            _foreign_frame(frame) if outside else _finding(frame)
+            for frame, outside in zip(frames, rejected, strict=True)
         )
-        return Looked(tuple(_finding(frame) for frame in frames), frames)
+        kept = tuple(frame for frame, outside in zip(frames, rejected, strict=True) if not outside)
+        return Looked(findings, kept, unread=sum(rejected))
 
 
 def device_of(header: Dataset) -> str:
@@ -164,7 +187,7 @@ def device_of(header: Dataset) -> str:
     return " ".join(value for value in stated if value)[:LONGEST_DEVICE]
 
 
-def _not_analysed(source: Source, reason: str, *, unread: bool) -> Looked:
+def _not_analysed(source: Source, reason: str, *, unread: int) -> Looked:
     header = header_or_nothing(source) if source.is_radiograph else None
     finding = NewFinding(
         source.sop_instance_uid,
@@ -183,6 +206,18 @@ def _stated(header: Dataset, keyword: str) -> str:
         return " ".join(str(header.get(keyword) or "").split())[:LONGEST_DEVICE]
     except Exception:  # pydicom converts when a value is used and raises whatever it provokes
         return ""
+
+
+def _foreign_frame(frame: ClassifiedFrame) -> NewFinding:
+    """Of one frame among others that were analysed."""
+    return NewFinding(
+        frame.radiograph.sop_instance_uid,
+        frame.radiograph.frame_number,
+        analysed=False,
+        reason=FOREIGN,
+        body_part_examined=frame.radiograph.body_part_examined,
+        device=device_of(frame.radiograph.reference),
+    )
 
 
 def _finding(frame: ClassifiedFrame) -> NewFinding:

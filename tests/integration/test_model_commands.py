@@ -14,6 +14,7 @@ from db.records import NewFinding
 from db.states import ModelState
 from models.bundle import DEFAULT_BUNDLE, load_bundle, save_bundle
 from tests.unit.db.ledger_factories import Bench, instance_uid, make_conclusion
+from tests.unit.models.bundles import make_scope
 from tests.unit.training.labelled_folders import draw_fracatlas
 from worker.cli import app
 from worker.composition import open_database
@@ -143,3 +144,30 @@ def test_reviews_are_entered_once_and_an_export_stands_in_the_trail(console: Con
     assert told["left_out"] == {"not in the spool any more, or not readable": 1}
     (event,) = console.answer("model", "history")
     assert (event["action"], event["details"]["written"]) == ("reviews export", 0)
+
+
+def test_a_bundle_with_a_scope_is_imported_whole_and_its_scope_is_measured(
+    console: Console, tmp_path: Path
+) -> None:
+    draw_fracatlas(tmp_path / "radiographs")
+    scope = make_scope(channels=SHIPPED.weights["hidden/kernel"].shape[0], threshold=1e-3)
+    bundle = tmp_path / "scoped"
+    save_bundle(bundle, {**SHIPPED.card, "version": "9.1"}, SHIPPED.weights, scope)
+    assert console.call("model", "import", str(bundle)).exit_code == 0
+
+    name = f"{SHIPPED.identity.name}-9.1"
+    options = ("--data", str(tmp_path / "radiographs"), "--controls", "1")
+    found = console.answer("model", "scope", name, *options, "--others", str(bundle / "card.json"))
+
+    radiographs, *controls = found["kinds"]
+    assert radiographs["kind"] == "radiographs"
+    assert radiographs["rejected"] == radiographs["pictures"] > 1
+    assert all(one["rejected"] == one["pictures"] == 1 for one in controls)
+    assert "no pixels" in found["files"][0]["trouble"]
+
+
+def test_a_bundle_without_a_scope_says_so_and_rejects_nothing(console: Console) -> None:
+    done = console.call("model", "scope", "--controls", "1")
+    assert done.exit_code == 0, done.output
+    assert "knows no scope" in done.stderr
+    assert "white noise" in done.stdout

@@ -12,11 +12,14 @@ import pytest
 from db.states import Outcome
 from dicom_node.radiograph import PixelLimits
 from dicom_node.received import describe_file
+from models.classifier import Classifier
 from tests.chosen_outcomes import DEFINITE, NEGATIVE, NOW, SUSPICIOUS, screener_of
 from tests.radiographs import write_phantom
+from tests.scoped_model import EdgeNetwork, bundle_that_knows_limbs, draw_limb
 from tests.unit.dicom_node.instances import put_pixels, radiograph_dataset, write_instance
+from training.foreign_pictures import draw_foreign
 from worker.results import Source
-from worker.screening import Screener, Screening
+from worker.screening import FOREIGN, Screener, Screening
 
 FOLDER = "results/1"
 
@@ -142,6 +145,76 @@ def test_nothing_in_scope_is_not_analysed_and_reported_all_the_same(tmp_path: Pa
     assert [result.kind for result in screening.results] == ["report"]
 
 
+def knows_limbs(*, logit: float = -3.0, reject_outside_scope: bool = True) -> Screener:
+    return Screener(
+        Classifier(bundle_that_knows_limbs(), EdgeNetwork(logit)),
+        PixelLimits(),
+        lambda: NOW,
+        reject_outside_scope=reject_outside_scope,
+    )
+
+
+def picture_instance(folder: Path, number: int, *frames: np.ndarray) -> Path:
+    """A CR instance that states no body part."""
+    dataset = radiograph_dataset(number)
+    dataset.BodyPartExamined = ""
+    stored = [np.rint(4095 * np.asarray(frame, float)).astype(np.uint16) for frame in frames]
+    put_pixels(dataset, stored[0] if len(stored) == 1 else np.stack(stored))
+    return write_instance(dataset, folder / f"picture-{number}.dcm")
+
+
+@pytest.mark.parametrize("kind", ["white noise", "photograph: temple", "text page"])
+def test_a_picture_of_another_kind_is_not_analysed_and_says_why(tmp_path: Path, kind: str) -> None:
+    foreign = picture_instance(tmp_path, 1, draw_foreign(kind, 1, seed=0))
+
+    screening = screen(knows_limbs(logit=9.0), tmp_path, foreign)
+
+    assert screening.verdict.outcome is Outcome.NOT_ANALYSED
+    assert "outside the model's scope" in screening.verdict.reason
+    (finding,) = screening.findings
+    assert (finding.analysed, finding.reason, finding.probability) == (False, FOREIGN, None)
+    assert [result.kind for result in screening.results] == ["report"]
+
+
+def test_a_picture_of_another_kind_beside_a_negative_radiograph_forbids_a_negative(
+    tmp_path: Path,
+) -> None:
+    known = picture_instance(tmp_path, 1, draw_limb(1000))
+    foreign = picture_instance(tmp_path, 2, draw_foreign("white noise", 1, seed=0))
+
+    alone = screen(knows_limbs(), tmp_path / "alone", known)
+    both = screen(knows_limbs(), tmp_path / "both", known, foreign)
+
+    assert alone.verdict.outcome is Outcome.NEGATIVE
+    assert both.verdict.outcome is Outcome.NOT_ANALYSED
+    assert "1 of 2 radiographs could not be analysed" in both.verdict.reason
+
+
+def test_a_frame_of_another_kind_costs_the_other_frames_nothing(tmp_path: Path) -> None:
+    noise = np.random.default_rng(1).random((96, 72))
+    path = picture_instance(tmp_path, 1, draw_limb(1000), noise, draw_limb(1001))
+
+    screening = screen(knows_limbs(logit=9.0), tmp_path, path)
+
+    assert screening.verdict.outcome is Outcome.POSITIVE
+    assert [finding.frame_number for finding in screening.findings] == [1, 2, 3]
+    assert [finding.reason for finding in screening.findings] == ["", FOREIGN, ""]
+    overlays = [pydicom.dcmread(tmp_path / result.path) for result in screening.results[:-1]]
+    frames = [one.SourceImageSequence[0].ReferencedFrameNumber for one in overlays]
+    assert frames == [1, 3]
+    report = pydicom.dcmread(tmp_path / screening.results[-1].path)
+    assert len(report.SourceInstanceSequence) == 1
+
+
+def test_the_scope_can_be_set_aside_and_then_gives_results_of_their_own(tmp_path: Path) -> None:
+    foreign = picture_instance(tmp_path, 1, draw_foreign("white noise", 1, seed=0))
+    rejecting = screen(knows_limbs(), tmp_path, foreign)
+    analysing = screen(knows_limbs(reject_outside_scope=False), tmp_path, foreign)
+    assert rejecting.verdict.outcome is Outcome.NOT_ANALYSED
+    assert analysing.verdict.outcome is Outcome.NEGATIVE
+    assert len({one.results[-1].sop_instance_uid for one in (rejecting, analysing)}) == 2
+
+
 def undecodable(folder: Path) -> Path:
     dataset = radiograph_dataset(1)
     dataset.PixelData = dataset.PixelData[:100]
@@ -163,7 +236,7 @@ def test_an_unread_radiograph_beside_a_negative_one_gives_not_analysed(
     screening = screen(screener, tmp_path, good, unreadable(tmp_path))
 
     assert screening.verdict.outcome is Outcome.NOT_ANALYSED
-    assert "1 of 2 radiographs could not be read" in screening.verdict.reason
+    assert "1 of 2 radiographs could not be analysed" in screening.verdict.reason
     assert [result.kind for result in screening.results] == ["report"]
 
 

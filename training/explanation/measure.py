@@ -104,7 +104,7 @@ def summary(measured: Measured) -> dict[str, Estimate]:
 
 def _explain(classifier: Classifier, example: Example, group: int, advance: Advance) -> Explained:
     pixels = read_pixels(example.path)
-    prediction, saliency = classifier.classify([pixels])[0]
+    prediction, saliency, _ = classifier.classify([pixels])[0]
     advance()
     return Explained(
         example,

@@ -159,7 +159,7 @@ def _screeners(
     settings: Settings, registry: ModelRegistry, reader: BoundedReader
 ) -> Callable[[str], Screener | None]:
     """A screener per model digest, loaded once; None where no model of that digest is there."""
-    from worker.composition import pixel_limits, utc_now
+    from worker.composition import screener_of
 
     @cache
     def screener(digest: str) -> Screener | None:
@@ -169,6 +169,6 @@ def _screeners(
             bundle = load_bundle(settings.model.bundle)
             if bundle.identity.digest != digest:
                 return None
-        return Screener(Classifier(bundle), pixel_limits(settings), utc_now, reader.read)
+        return screener_of(Classifier(bundle), settings, reader)
 
     return screener

@@ -25,7 +25,7 @@ from training.split_file import load_split
 from training.splits import TEST, connected_groups
 from training.statistics.calibration import Binning, brier, calibration_error
 from training.statistics.figures import auc, sensitivity, specificity
-from training.statistics.intervals import Estimate, bootstrap, with_interval
+from training.statistics.intervals import Estimate, bootstrap, wilson, with_interval
 from worker.errors import NothingToDo
 
 Floats = npt.NDArray[np.float64]
@@ -70,6 +70,8 @@ class Scores:
     seconds: Floats
     maps: Floats
     """(n, MAP_CELLS, MAP_CELLS), the saliency maps in [0, 1]."""
+    outside_scope: Floats
+    """1.0 where serving would reject the radiograph: nothing is flagged there, else 0.0."""
     spread: Floats
     """Share of the radiograph where its map is at least half its maximum; 1 for an empty map."""
 
@@ -117,7 +119,7 @@ def score(
 
 
 def figures(scores: Scores, of: EvaluationSet) -> dict[str, Any]:  # Any: JSON
-    """AUC, sensitivity and specificity with 95 % intervals, calibration error, Brier, seconds."""
+    """AUC, operating points and what is rejected with 95 % intervals; calibration, seconds."""
     labels = of.fractured
 
     def estimate(figure: Figure, values: Floats) -> dict[str, float]:
@@ -132,6 +134,7 @@ def figures(scores: Scores, of: EvaluationSet) -> dict[str, Any]:  # Any: JSON
             for kind, figure in AT_FLAG.items()
         },
         "calibration_error": calibration_error(scores.probabilities, labels, Binning.EQUAL_MASS),
+        "outside_scope": asdict(wilson(int(scores.outside_scope.sum()), len(labels))),
         "brier": brier(scores.probabilities, labels),
         "median_seconds": float(np.median(scores.seconds)),
     }
@@ -153,7 +156,7 @@ def paired_loss(figure: Figure, champion: Floats, candidate: Floats, of: Evaluat
 
 
 def _scores(classified: Sequence[Classification], seconds: Sequence[float]) -> Scores:
-    points = [one.prediction.operating_point for one in classified]
+    points = [None if one.outside_scope else one.prediction.operating_point for one in classified]
     maps = [one.saliency.values for one in classified]
     cells = [cv2.resize(one, (MAP_CELLS, MAP_CELLS), interpolation=cv2.INTER_AREA) for one in maps]
     return Scores(
@@ -161,6 +164,7 @@ def _scores(classified: Sequence[Classification], seconds: Sequence[float]) -> S
         suspicious=np.array([point is not None for point in points], np.float64),
         definite=np.array([point is OperatingPoint.SPECIFIC for point in points], np.float64),
         seconds=np.array(seconds),
+        outside_scope=np.array([one.outside_scope for one in classified], np.float64),
         maps=np.array(cells, np.float64),
         spread=np.array([float((one >= 0.5).mean()) if one.any() else 1.0 for one in maps]),
     )

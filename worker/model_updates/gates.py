@@ -49,6 +49,7 @@ def gates(
         _kept_from_training(limits, of, candidate.bundle),
         _enough(limits, of),
         _scope(champion.bundle, candidate.bundle),
+        _keeps(limits, candidate.scores),
         *_none_below(limits, of, champion.scores, candidate.scores),
         _calibrated(limits, of, candidate.scores),
         _quick(limits, champion.scores, candidate.scores),
@@ -91,6 +92,13 @@ def _scope(champion: ModelBundle, candidate: ModelBundle) -> Gate:
     lost = sorted(champion.body_parts - candidate.body_parts)
     told = f"no longer covers {', '.join(lost)}" if lost else "covers all that the champion does"
     return Gate("scope", not lost, told, {"lost": lost})
+
+
+def _keeps(limits: PromotionSettings, candidate: Scores) -> Gate:
+    """What a model rejects is flagged by nobody, so specificity alone would reward it."""
+    share, most = float(candidate.outside_scope.mean()), limits.maximum_outside_scope
+    told = f"rejects {share:.3f} of the radiographs (≤ {most:g})"
+    return Gate("keeps radiographs", share <= most, told, {"rejected": share, "limit": most})
 
 
 def _none_below(

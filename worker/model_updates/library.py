@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from db.registry import ModelRecord, ModelRegistry, NewModel
-from models.bundle import CARD_FILE, WEIGHTS_FILE, ModelBundle, load_bundle
+from models.bundle import CARD_FILE, SCOPE_FILE, WEIGHTS_FILE, ModelBundle, load_bundle
 from models.classifier import Classifier
 from models.errors import BundleError
 from worker.errors import NothingToDo
@@ -136,7 +136,7 @@ def _check_runs(bundle: ModelBundle) -> None:
     """One forward pass on noise: the network can be built, the weights fit it."""
     noise = np.random.default_rng(0).random((96, 64), np.float32)
     try:
-        ((prediction, saliency),) = Classifier(bundle).classify([noise])
+        ((prediction, saliency, _),) = Classifier(bundle).classify([noise])
     except (KeyError, ValueError) as error:
         raise BundleError(
             f"the bundle gives no usable result on a test picture: {error}"
@@ -153,7 +153,9 @@ def _copy(source: Path, target: Path, digest: str) -> None:
     with tempfile.TemporaryDirectory(prefix=".import-", dir=target.parent) as folder:
         copy = Path(folder) / "bundle"
         copy.mkdir()
-        for name in (CARD_FILE, WEIGHTS_FILE):
+        for name in (CARD_FILE, WEIGHTS_FILE, SCOPE_FILE):
+            if name == SCOPE_FILE and not (source / name).is_file():
+                continue  # the card tells whether it should be there: `_holds` looks
             shutil.copyfile(source / name, copy / name)
             _sync(copy / name)
         if not _holds(copy, digest):

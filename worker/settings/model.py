@@ -16,6 +16,11 @@ class ModelSettings(Section):
         description="Folder with card.json and weights.npz, in use until an imported model is "
         "promoted; default: as shipped.",
     )
+    reject_outside_scope: bool = Field(
+        True,
+        description="Leave what the bundle finds unlike its training data NOT_ANALYSED. A bundle "
+        "from before it knew its scope rejects nothing.",
+    )
     shadow_budget_s: PositiveSeconds = Field(
         30.0, description="Seconds that a shadow model may take for one study."
     )

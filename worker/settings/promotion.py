@@ -20,6 +20,12 @@ class PromotionSettings(Section):
     minimum_fractured: int = Field(
         50, ge=1, description="Fractured radiographs that the evaluation set must hold."
     )
+    maximum_outside_scope: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="Share of the evaluation set that it may reject as outside its scope.",
+    )
     maximum_sensitivity_loss: float = Field(
         0.05, ge=0, le=1, description='Loss of sensitivity at "suspicious" that is tolerated.'
     )

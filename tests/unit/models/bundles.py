@@ -12,6 +12,7 @@ from models.calibration import Calibration
 from models.engine import get_weights
 from models.prediction import FloatArray, ModelIdentity, OperatingPoints
 from models.preprocessing import Preprocessing
+from models.scope import TEXTURE_MEASURES, Scope, Spread
 
 
 def make_card(**changes: Any) -> dict[str, Any]:  # Any: JSON
@@ -40,6 +41,27 @@ def make_weights(seed: int = 1) -> Weights:
         "conv/bias": random.normal(size=32).astype(np.float32),
         f"{HIDDEN_LAYER}/kernel": random.normal(size=(32, 4)).astype(np.float32),
     }
+
+
+def make_scope(channels: int, threshold: float = 1.0, seed: int = 1) -> Scope:
+    """Some valid scope of a network with so many features."""
+    return Scope(
+        make_spread(channels, threshold, seed), make_spread(TEXTURE_MEASURES, threshold, seed)
+    )
+
+
+def make_spread(numbers: int, threshold: float = 1.0, seed: int = 1) -> Spread:
+    """Some valid spread."""
+    random = np.random.default_rng(seed)
+    axes = min(3, numbers)
+    return Spread(
+        mean=random.normal(size=numbers).astype(np.float32),
+        deviation=random.uniform(0.5, 2, numbers).astype(np.float32),
+        axes=np.linalg.qr(random.normal(size=(numbers, axes)))[0].astype(np.float32),
+        variances=random.uniform(0.5, 2, axes).astype(np.float32),
+        rest_variance=0.5,
+        threshold=threshold,
+    )
 
 
 def random_weights(network: KerasModel, seed: int) -> Weights:

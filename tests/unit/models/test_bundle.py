@@ -11,6 +11,7 @@ from models.bundle import (
     CARD_FILE,
     FLOAT16_FROM_ELEMENTS,
     FORMAT,
+    SCOPE_FILE,
     WEIGHTS_FILE,
     digest_of,
     load_bundle,
@@ -21,7 +22,7 @@ from models.calibration import Calibration
 from models.errors import BundleError
 from models.prediction import OperatingPoints
 from models.preprocessing import Preprocessing
-from tests.unit.models.bundles import make_card, make_weights
+from tests.unit.models.bundles import make_card, make_scope, make_weights
 
 
 @pytest.fixture
@@ -201,7 +202,7 @@ def test_a_network_and_a_preprocessing_of_different_sizes_are_refused(folder: Pa
 
 def test_a_bundle_states_its_format_and_one_without_it_is_of_the_first(folder: Path) -> None:
     card = json.loads((folder / CARD_FILE).read_text())
-    assert card.pop("format") == FORMAT
+    assert card.pop("format") == 1
     (folder / CARD_FILE).write_text(json.dumps(card))
     assert load_bundle(folder).identity.name == "test-net"
 
@@ -212,6 +213,65 @@ def test_a_bundle_of_a_newer_format_is_refused_even_where_it_could_be_read(folde
         load_bundle(folder)
     assert "install the version that it was made with" in str(refusal.value)
     assert str(folder) in str(refusal.value)
+
+
+@pytest.fixture
+def with_scope(tmp_path: Path) -> Path:
+    folder = tmp_path / "with scope"
+    save_bundle(folder, make_card(), make_weights(), make_scope(channels=32))
+    return folder
+
+
+def test_a_scope_comes_back_number_for_number_and_counts_in_the_digest(
+    folder: Path, with_scope: Path
+) -> None:
+    made, loaded = make_scope(channels=32), load_bundle(with_scope)
+    assert loaded.scope is not None
+    for name in ("mean", "deviation", "axes", "variances"):
+        for back, spread in (
+            (loaded.scope.features, made.features),
+            (loaded.scope.texture, made.texture),
+        ):
+            assert np.array_equal(getattr(back, name), getattr(spread, name)), name
+            assert back.threshold == pytest.approx(spread.threshold)
+    assert loaded.card["format"] == FORMAT
+    assert loaded.identity.digest != load_bundle(folder).identity.digest
+
+
+def test_a_bundle_from_before_there_were_scopes_has_none(folder: Path) -> None:
+    assert load_bundle(folder).scope is None
+    assert not (folder / SCOPE_FILE).exists()
+
+
+@pytest.mark.parametrize("place", [0, 200, -1])
+def test_a_flipped_byte_in_the_scope_is_refused(with_scope: Path, place: int) -> None:
+    stored = bytearray((with_scope / SCOPE_FILE).read_bytes())
+    stored[place] ^= 1
+    (with_scope / SCOPE_FILE).write_bytes(stored)
+    with pytest.raises(BundleError, match="SHA-256") as refusal:
+        load_bundle(with_scope)
+    assert str(with_scope / SCOPE_FILE) in str(refusal.value)
+
+
+def test_a_scope_that_the_card_states_must_be_there(with_scope: Path) -> None:
+    (with_scope / SCOPE_FILE).unlink()
+    with pytest.raises(BundleError, match=SCOPE_FILE):
+        load_bundle(with_scope)
+
+
+def test_a_scope_of_another_network_is_refused(tmp_path: Path) -> None:
+    save_bundle(tmp_path, make_card(), make_weights(), make_scope(channels=31))
+    with pytest.raises(BundleError, match=r"of \(31, 9\) features and measures, not of \(32, 9\)"):
+        load_bundle(tmp_path)
+
+
+def test_a_bundle_saved_again_without_its_scope_says_nothing_of_one(
+    with_scope: Path, tmp_path: Path
+) -> None:
+    save_bundle(tmp_path / "again", load_bundle(with_scope).card, make_weights())
+    again = load_bundle(tmp_path / "again")
+    assert again.scope is None
+    assert again.card["format"] == 1
 
 
 def test_a_region_without_operating_points_of_its_own_has_the_general_ones(folder: Path) -> None:

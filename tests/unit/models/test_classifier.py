@@ -11,7 +11,7 @@ from models.classifier import BATCH_SIZE, Classification, Classifier
 from models.engine import KerasEngine
 from models.prediction import FloatArray, OperatingPoint, OperatingPoints
 from models.preprocessing import Normalization
-from tests.unit.models.bundles import FakeEngine, identity_head, make_bundle
+from tests.unit.models.bundles import FakeEngine, identity_head, make_bundle, make_scope
 
 SHAPES = [(90, 40), (40, 90), (64, 64), (1, 1), (3, 200), (300, 260), (33, 35)]
 
@@ -121,6 +121,20 @@ def test_a_region_with_operating_points_of_its_own_is_judged_by_them() -> None:
     )
     points = [result.prediction.operating_point for result in results]
     assert points == [OperatingPoint.SENSITIVE, OperatingPoint.SENSITIVE, None, None] * 5
+
+
+@pytest.mark.parametrize(("threshold", "outside"), [(1e-3, True), (1e6, False)])
+def test_what_lies_beyond_the_scope_is_told_and_scored_all_the_same(
+    threshold: float, outside: bool
+) -> None:
+    bundle = make_bundle(weights=identity_head(2))
+    engine = FakeEngine(_features_of_brightness)
+    without = Classifier(bundle, engine).classify([_half_bright(0.5)] * 20)
+    scoped = replace(bundle, scope=make_scope(2, threshold))
+    found = Classifier(scoped, engine).classify([_half_bright(0.5)] * 20)
+    assert [one.outside_scope for one in without] == [False] * 20
+    assert [one.outside_scope for one in found] == [outside] * 20
+    assert [one.prediction for one in found] == [one.prediction for one in without]
 
 
 def make_radiograph(rows: int, columns: int, seed: int) -> FloatArray:

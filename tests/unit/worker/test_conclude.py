@@ -68,7 +68,7 @@ def test_a_study_without_any_finding_is_not_negative() -> None:
 def test_an_unread_radiograph_forbids_a_negative() -> None:
     verdict = conclude([analysed(), skipped("pixel data cannot be decoded")], unread=1)
     assert verdict.outcome is Outcome.NOT_ANALYSED
-    assert "1 of 2 radiographs could not be read" in verdict.reason
+    assert "1 of 2 radiographs could not be analysed" in verdict.reason
     assert "pixel data cannot be decoded" in verdict.reason
     assert verdict.probability == 0.1
 

@@ -37,6 +37,7 @@ def scores(**changes: Any) -> Scores:
             definite=(probabilities > 0.8).astype(float),
             seconds=np.full(COUNT, 0.03),
             maps=maps,
+            outside_scope=np.zeros(COUNT),
             spread=np.full(COUNT, 0.1),
         ),
         **changes,
@@ -71,7 +72,7 @@ def failed(decided: dict[str, Gate]) -> set[str]:
 def test_a_model_as_good_as_the_champion_passes_every_gate() -> None:
     decided = decide(scores())
     assert failed(decided) == set()
-    assert len(decided) == 11
+    assert len(decided) == 12
 
 
 def test_a_model_that_misses_fractures_fails_by_its_sensitivity_alone() -> None:
@@ -92,6 +93,13 @@ def test_a_small_loss_fails_too_where_it_may_be_a_large_one() -> None:
 
 def test_a_model_that_flags_everything_fails_by_its_specificity() -> None:
     assert failed(decide(scores(suspicious=np.ones(COUNT)))) == {"specificity"}
+
+
+def test_a_model_that_rejects_many_radiographs_fails_though_it_flags_none_of_them() -> None:
+    rejected = ~LABELS.astype(bool) & (np.arange(COUNT) % 10 == 0)
+    decided = decide(scores(outside_scope=rejected.astype(float)))
+    assert failed(decided) == {"keeps radiographs"}
+    assert decided["keeps radiographs"].figures["rejected"] == rejected.mean()
 
 
 def test_a_model_that_ranks_worse_fails_by_its_auc() -> None:

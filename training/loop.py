@@ -24,6 +24,7 @@ from models.prediction import FloatArray
 from training.batches import AugmentedBatches, Batch, Labels, Rows, network_inputs
 from training.errors import RunError
 from training.fracture_maps import focal_loss
+from training.freezing import with_folded_batch_normalization
 from training.history import Epoch, best_epoch, is_better, is_over, learning_rate
 from training.progress import Progress, Report
 from training.recipe import Recipe
@@ -57,13 +58,14 @@ def fit(
     network: KerasModel,
     recipe: Recipe,
     batches: AugmentedBatches,
-    validation: Validation,
+    validation: Validation | None,
     out: Path,
     report: Report,
 ) -> list[Epoch]:
     """Train until the recipe's end, from the checkpoint in `out` if there is one.
 
-    `out` then holds the weights of the best epoch in `BEST_FILE`.
+    `out` then holds the weights of the best epoch in `BEST_FILE`. Without `validation` the recipe
+    watches nothing, and the best epoch is the last.
 
     Raises:
         RunError: the loss or the validation is no longer finite, or the checkpoint is unreadable.
@@ -78,7 +80,14 @@ def fit(
         with _averaged_weights(model, recipe):
             figures = _validate(model, recipe, validation)
             seconds = round(time.monotonic() - started, 3)
-            epoch = Epoch(len(history) + 1, **shown, **figures, learning_rate=rate, seconds=seconds)
+            epoch = Epoch(
+                epoch=len(history) + 1,
+                loss=shown["loss"],
+                accuracy=shown["accuracy"],
+                **figures,
+                learning_rate=rate,
+                seconds=seconds,
+            )
             if is_better(epoch, best_epoch(history, recipe.watched), recipe.watched):
                 save_weights(out / BEST_FILE, get_weights(network))
         history.append(epoch)
@@ -94,7 +103,7 @@ def compiled(network: KerasModel, recipe: Recipe) -> KerasModel:
     if recipe.map_weight:
         outputs[MAP] = network.get_layer(MAP_LAYER).output
         losses[MAP] = focal_loss
-    model = keras.Model(network.input, outputs)
+    model = with_folded_batch_normalization(keras.Model(network.input, outputs))
     model.compile(
         optimizer=keras.optimizers.AdamW(
             recipe.learning_rate,
@@ -189,7 +198,11 @@ def _targets(model: KerasModel, fractured: Labels) -> npt.NDArray[np.float32]:
     return targets
 
 
-def _validate(model: KerasModel, recipe: Recipe, validation: Validation) -> dict[str, float]:
+def _validate(
+    model: KerasModel, recipe: Recipe, validation: Validation | None
+) -> dict[str, float | None]:
+    if validation is None:
+        return dict.fromkeys(("val_loss", "val_accuracy", "val_auc"))
     scores = predicted_log_odds(model, recipe, validation.squares, validation.rows)
     if not np.isfinite(scores).all():
         raise RunError("the network's answers on validation data are not finite numbers")

@@ -20,11 +20,11 @@ from sklearn.metrics import roc_auc_score
 
 from models.architectures import FRACTURED, MAP_LAYER, KerasModel, log_odds
 from models.engine import get_weights
+from models.folding import with_folded_batch_normalization
 from models.prediction import FloatArray
 from training.batches import AugmentedBatches, Batch, Labels, Rows, network_inputs
 from training.errors import RunError
 from training.fracture_maps import focal_loss
-from training.freezing import with_folded_batch_normalization
 from training.history import Epoch, best_epoch, is_better, is_over, learning_rate
 from training.progress import Progress, Report
 from training.recipe import Recipe

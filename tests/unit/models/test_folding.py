@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from models.architectures import Architecture, build
-from training.freezing import Freezing, freeze, with_folded_batch_normalization
+from models.folding import with_folded_batch_normalization
+from training.freezing import Freezing, freeze
 
 
 def _network(train_from: str) -> keras.Model:

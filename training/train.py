@@ -21,7 +21,7 @@ from models.pretrained import Pretrained, build_pretrained, folded_batch_normali
 from training.batch_normalization import restore_statistics
 from training.batches import AugmentedBatches, Labels, MapTargets, Rows, network_inputs
 from training.cache import serving_squares, training_side, training_squares
-from training.card import ModelName, ScoredExamples, make_card
+from training.card import ModelName, make_card, split_facts
 from training.data.example import Box, Example, LabelledFolder
 from training.data.pixels import read_pixels
 from training.errors import DataError, RunError
@@ -41,6 +41,7 @@ from training.run_folder import (
     load_weights,
     write_text,
 )
+from training.scored import ScoredExamples, decide, figures, judge, metrics
 from training.split_file import save_split
 from training.splits import (
     TEST,
@@ -101,19 +102,25 @@ def train(
         cache=cache,
         report=report,
     )
-    validation = learned.score(VALIDATION)
+    validation, test = learned.score(VALIDATION), learned.score(TEST)
+    decision = decide(validation)
     card = make_card(
         name,
         recipe,
         data,
-        chosen,
+        decision,
         pretrained=learned.pretrained,
         cells=learned.cells,
-        split_is_given=split is not None,
-        validation=validation,
-        test=learned.score(TEST),
+        facts=split_facts(data, chosen, recipe, learned.pretrained, is_given=split is not None),
+        metrics={
+            VALIDATION: figures(validation, judge(validation, decision), decision.points),
+            **metrics(TEST, test, judge(test, decision), decision.points),
+        },
     )
-    card["reference"] = reference_card(data.examples, chosen, card, validation)
+    card["reference"] = reference_card(
+        [data.examples[row] for row in chosen.rows(VALIDATION)],
+        judge(validation, decision).probabilities,
+    )
     save_bundle(out / BUNDLE_FOLDER, card, learned.weights)
     return out / BUNDLE_FOLDER
 

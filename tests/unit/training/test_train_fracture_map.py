@@ -17,7 +17,7 @@ from tests.unit.training.labelled_folders import (
     make_recipe,
     tiny_backbone,
 )
-from training import card
+from training import scored
 from training.augmentation import Augmentation
 from training.card import ModelName
 from training.data.example import LabelledFolder
@@ -61,7 +61,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> LabelledFolder:
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKBONES, TINY, tiny_backbone)
-    monkeypatch.setattr(card, "with_interval", partial(with_interval, samples=20))
+    monkeypatch.setattr(scored, "with_interval", partial(with_interval, samples=20))
 
 
 def run(data: LabelledFolder, out: Path, chosen: Recipe, **options: object) -> Path:

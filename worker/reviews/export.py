@@ -67,7 +67,7 @@ def export_reviews(
     blank: float,
     on_review: Callable[[], None] = lambda: None,
 ) -> Exported:
-    """Write `out`/images/*.png, images.csv and README.txt.
+    """Write `out`/images/*.png, labels.csv and README.txt.
 
     Args:
         blank: side of the blanked corners as a share of the shorter side, in [0, 0.5].

@@ -13,6 +13,7 @@ from models.classifier import Classifier
 from tests.unit.training.labelled_folders import (
     INPUT_SIZE,
     TINY,
+    draw_boxes,
     draw_fracatlas,
     make_recipe,
     tiny_backbone,
@@ -52,10 +53,7 @@ def recipe(epochs: int = 2) -> Recipe:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> LabelledFolder:
     folder = draw_fracatlas(tmp_path_factory.mktemp("data") / "fracatlas")
-    lines = [f"IMG{number:07d}.png,5,5,12,9" for number in range(1, 24, 2)]
-    table = "\n".join(["image_id,x,y,width,height", *lines]) + "\n"
-    (folder / "fracture_boxes.csv").write_text(table)
-    return read_labelled_folder(folder)
+    return read_labelled_folder(draw_boxes(folder))
 
 
 @pytest.fixture(autouse=True)

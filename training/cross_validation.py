@@ -25,7 +25,7 @@ from models.classifier import Classifier
 from training.card import ModelName, folds_facts, make_card
 from training.data.example import LabelledFolder
 from training.errors import RecipeError
-from training.explanation.measure import Explained, boxed, explain, localisation_figures
+from training.explanation.measure import Explained, explain, localisation_figures
 from training.progress import Progress, Report, counting
 from training.recipe import Recipe, Watched
 from training.reference import reference_card
@@ -129,12 +129,12 @@ def write_bundle(run: CrossValidation, name: ModelName) -> Path:
     folder = run.out / BUNDLE_FOLDER
     save_bundle(folder, card, learned.weights)
     explained = _explained(run, load_bundle(folder))
-    card["explanation"] = {
-        name: as_json(one) for name, one in localisation_figures("all", explained).items()
-    }
+    if explained:
+        found = localisation_figures("all", explained)
+        card["explanation"] = {name: as_json(one) for name, one in found.items()}
     save_bundle(folder, card, learned.weights)
     _write_table(run, scored, judged, explained)
-    told = {"metrics": card["metrics"], "explanation": card["explanation"]}
+    told = {"metrics": card["metrics"], "explanation": card.get("explanation")}
     write_text(run.out / METRICS_FILE, json.dumps(told, indent=2) + "\n")
     return folder
 
@@ -203,15 +203,17 @@ def _more_figures(run: CrossValidation, scored: ScoredExamples, judged: Judged) 
 def _explained(run: CrossValidation, bundle: ModelBundle) -> list[Explained]:
     """Boxed radiographs, each explained by the network that had not seen it."""
     examples, groups = run.data.examples, run.folds.groups
-    cases = boxed(examples, groups) if any(one.boxes for one in examples) else []
-    tick = counting("explaining", len(cases), run.report)
-    fold_of = dict(zip((one.path for one in examples), run.fold_of, strict=True))
+    boxed = [row for row, example in enumerate(examples) if example.boxes]
+    tick = counting("explaining", len(boxed), run.report)
     found: list[Explained] = []
     for fold in range(len(run.folds.parts)):
         weights = rounded_for_storage(load_weights(run.run_folder(fold) / BEST_FILE))
         classifier = Classifier(replace(bundle, weights=weights))
-        own = [case for case in cases if fold_of[case[0].path] == fold]
-        found += [explain(classifier, example, group, tick) for example, group in own]
+        for row in boxed:
+            if run.fold_of[row] == fold:
+                explained, _ = explain(classifier, examples[row], groups[row])
+                found.append(explained)
+                tick()
     return found
 
 

@@ -92,7 +92,7 @@ def measure(
     explained: list[Explained] = []
     maps: dict[int, FloatArray] = {}
     for index, (example, group) in enumerate(cases):
-        one, saliency = _explain(classifier, example, group)
+        one, saliency = explain(classifier, example, group)
         explained.append(one)
         if index in drawn:
             maps[index] = saliency
@@ -113,14 +113,14 @@ def summary(measured: Measured) -> dict[str, Estimate]:
         ("flagged", tuple(one for one in measured.explained if one.flagged)),
     ):
         if chosen:
-            figures |= _localisation_figures(name, chosen)
+            figures |= localisation_figures(name, chosen)
     return figures | _faithfulness_figures(measured.faithfulness)
 
 
-def _explain(classifier: Classifier, example: Example, group: int) -> tuple[Explained, FloatArray]:
-    """What is kept of every radiograph, and the map's values."""
+def explain(classifier: Classifier, example: Example, group: int) -> tuple[Explained, FloatArray]:
+    """What is kept of every radiograph, and the map's values (`SaliencyMap`)."""
     pixels = read_pixels(example.path)
-    prediction, saliency = classifier.classify([pixels])[0]
+    prediction, saliency = classifier.classify([pixels], [example.region.upper()])[0]
     explained = Explained(
         example,
         group,
@@ -163,7 +163,8 @@ def _correlations(
     return found
 
 
-def _localisation_figures(name: str, chosen: Sequence[Explained]) -> dict[str, Estimate]:
+def localisation_figures(name: str, chosen: Sequence[Explained]) -> dict[str, Estimate]:
+    """Means with intervals by group; `name` says of which radiographs."""
     groups = np.array([one.group for one in chosen], np.int32)
     figures = {
         "peak in box": [one.localisation.peak_in_box for one in chosen],

@@ -122,12 +122,12 @@ def _split(split: Json) -> str:
 
 
 def _explanation(figures: Json) -> list[str]:
-    """Of Grad-CAM++ against fracture boxes, where measured."""
+    """Of saliency maps against fracture boxes, where measured."""
     if not figures:
         return []
     rows = [f"| {name} | {_plain(estimate)} |" for name, estimate in figures.items()]
     return [
-        "Saliency maps (Grad-CAM++) of fractured radiographs against their fracture boxes:",
+        "Saliency maps of fractured radiographs against their fracture boxes:",
         "\n".join(["| figure | mean |", "| --- | --- |", *rows]),
     ]
 

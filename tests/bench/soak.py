@@ -210,8 +210,9 @@ def print_table(samples: list[Sample]) -> None:
         threads, descriptors = [[getattr(one, what) for one in warm] for what in _COUNTED]
         sys.stdout.write(
             f"| {name} | {all_of_it[0].memory:.0f} / {rest.memory:.0f} "
-            f"| {_slope(warm[:-1])} | {_slope(later)} | {min(threads)}-{max(threads)} / {rest.threads} | "
-            f"{min(descriptors)}-{max(descriptors)} / {rest.descriptors} |\n"
+            f"| {_slope(warm[:-1])} | {_slope(later)} "
+            f"| {min(threads)}-{max(threads)} / {rest.threads} "
+            f"| {min(descriptors)}-{max(descriptors)} / {rest.descriptors} |\n"
         )
 
 

@@ -151,29 +151,32 @@ def _train_epoch(
     rate: float,
     report: Report,
 ) -> dict[str, float]:
-    """All steps of one epoch; mean loss and accuracy."""
+    """All steps of one epoch; mean loss and accuracy over its radiographs."""
     model.optimizer.learning_rate = rate
     _seed_dropout(model, recipe.seed, number)
-    model.reset_metrics()
     weights = batches.class_weights() if recipe.class_weights else np.ones(2, np.float32)
-    shown: dict[str, float] = {}
+    sums, seen = {"loss": 0.0, "accuracy": 0.0}, 0
     for step, batch in enumerate(batches.epoch(number), start=1):
-        shown = train_step(model, batch, weights)
-        if not math.isfinite(shown["loss"]):
+        figures = train_step(model, batch, weights)
+        if not math.isfinite(figures["loss"]):
             raise RunError(
-                f"the loss of epoch {number + 1}, step {step} is {shown['loss']}: "
+                f"the loss of epoch {number + 1}, step {step} is {figures['loss']}: "
                 "try a smaller learning rate"
             )
+        seen += len(batch.fractured)
+        for name, figure in figures.items():
+            sums[name] += len(batch.fractured) * figure
         done, total = number * len(batches) + step, recipe.epochs * len(batches)
-        detail = f"epoch {number + 1}, loss {shown['loss']:.3f}"
+        detail = f"epoch {number + 1}, loss {sums['loss'] / seen:.3f}"
         report(Progress("training", done, total, detail))
-    return shown
+    return {name: total / seen for name, total in sums.items()}
 
 
 def train_step(
     model: KerasModel, batch: Batch, class_weights: npt.NDArray[np.float32]
 ) -> dict[str, float]:
-    """One step of the optimizer; mean loss and accuracy of the epoch so far."""
+    """One step of the optimizer; mean loss and accuracy of the batch, before the step."""
+    model.reset_metrics()  # not every version of Keras does so by itself
     targets = {LOGITS: _targets(model, batch.fractured)}
     weights = {LOGITS: class_weights[batch.fractured.astype(np.int64)]}
     if batch.maps is not None:

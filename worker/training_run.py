@@ -62,7 +62,7 @@ def run(request: Request, progress: Progress) -> ModelBundle:
         split=None if request.split is None else load_split(request.split, data),
         resume=request.resume,
         cache=request.cache,
-        report=_shown(progress),
+        report=shown(progress),
     )
     return load_bundle(folder)
 
@@ -71,7 +71,7 @@ def _name(recipe: Recipe) -> str:
     return f"fracture-{recipe.architecture.name.replace('_', '')}"
 
 
-def _shown(progress: Progress) -> Report:
+def shown(progress: Progress) -> Report:
     """A bar per stage in turn; what an earlier stage took says nothing of the time left."""
     task = progress.add_task("reading", total=None)
     stage = ""

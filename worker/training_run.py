@@ -72,7 +72,7 @@ def run(request: Request, progress: Progress) -> ModelBundle:
         split=None if request.split is None else load_split(request.split, data),
         resume=request.resume,
         cache=request.cache,
-        report=_shown(progress),
+        report=shown(progress),
     )
     return load_bundle(folder)
 
@@ -91,7 +91,7 @@ def cross_validate(
     folds = load_split(request.split, data) if request.split else make_split(data.examples, plan)
     _refuse_unknown(only, folds)
     validation = CrossValidation(
-        data, recipe, folds, plan, request.out, request.weights, request.cache, _shown(progress)
+        data, recipe, folds, plan, request.out, request.weights, request.cache, shown(progress)
     )
     if missing := score_folds(validation, only):
         return missing
@@ -111,7 +111,7 @@ def _name(recipe: Recipe) -> str:
     return f"fracture-{recipe.architecture.name.replace('_', '')}"
 
 
-def _shown(progress: Progress) -> Report:
+def shown(progress: Progress) -> Report:
     """A bar per stage in turn; what an earlier stage took says nothing of the time left."""
     task = progress.add_task("reading", total=None)
     stage = ""

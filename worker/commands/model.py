@@ -100,8 +100,9 @@ def cross_validate(
     A fold's network never sees what it is measured on. The recipe must watch nothing (as
     fracture_map_mobilenetv2 does). Repeat the command to go on after a stop.
 
-    Examples: `fracture-screen data split --data fracatlas --folds 5 --out folds.json`, then
-    `fracture-screen cross-validate --data fracatlas --split folds.json --recipe
+    The folds come from "data split" with five folds.
+
+    Example: `fracture-screen cross-validate --data fracatlas --split folds.json --recipe
     fracture_map_mobilenetv2 --weights mobilenetv2.weights.h5 --out run`
     """
     training_run = _training_run()

@@ -11,6 +11,7 @@ import pytest
 from models.architectures import BACKBONES, Architecture, build
 from tests.unit.training.labelled_folders import INPUT_SIZE, TINY, make_recipe, tiny_backbone
 from training.batches import Batch
+from training.freezing import Freezing, freeze
 from training.loop import compiled, fit
 from training.recipe import Schedule, Watched
 
@@ -45,6 +46,7 @@ def test_an_epochs_loss_and_accuracy_are_means_over_all_its_radiographs(
         schedule=Schedule.COSINE,
     )
     network = build(recipe.architecture)
+    freeze(network, Freezing(), random=())
     drawn = DrawnBatches()
     pictures = np.concatenate([batch.inputs for batch in drawn.batches])
     logits = compiled(network, recipe).predict_on_batch(pictures)["logits"][:, 0]

@@ -20,6 +20,7 @@ from models.errors import BundleError
 from models.prediction import FloatArray
 
 FEATURES_LAYER = "features"
+POOLED_LAYER = "pooled"
 HIDDEN_LAYER = "hidden"
 LOGIT_LAYER = "logit"
 COARSE_LAYER = "lateral_coarse"
@@ -103,13 +104,31 @@ def add_head(backbone: KerasModel, architecture: Architecture) -> KerasModel:
     if architecture.map_channels:
         last = _fused(backbone, last, architecture.map_channels)
     features = layers.Identity(name=FEATURES_LAYER)(last)
-    signal = layers.GlobalAveragePooling2D(name="pooled")(features)
-    for layer in _hidden_layers(architecture):
-        signal = layer(signal)
-    logits = layers.Dense(architecture.outputs, name=LOGIT_LAYER)(signal)
+    pooled = layers.GlobalAveragePooling2D(name=POOLED_LAYER)(features)
+    logits = _logits(architecture, pooled)
     if architecture.map_channels:
         logits = layers.Add()([logits, _weighted_peak(features)])
     return keras.Model(backbone.input, [features, logits], name=architecture.name)
+
+
+def build_head(architecture: Architecture, channels: int) -> KerasModel:
+    """The head alone: pooled features (n, channels) → (the same, logits (n, outputs)).
+
+    Its layers are named as in the whole network, which takes its weights.
+    """
+    import keras
+
+    pooled = keras.Input((channels,), name=POOLED_LAYER)
+    return keras.Model(pooled, [pooled, _logits(architecture, pooled)], name="head")
+
+
+def _logits(architecture: Architecture, pooled: KerasTensor) -> KerasTensor:
+    import keras
+
+    signal = pooled
+    for layer in _hidden_layers(architecture):
+        signal = layer(signal)
+    return keras.layers.Dense(architecture.outputs, name=LOGIT_LAYER)(signal)
 
 
 def _fused(backbone: KerasModel, coarse: KerasTensor, channels: int) -> KerasTensor:

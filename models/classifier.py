@@ -8,7 +8,7 @@ import numpy as np
 from models.architectures import FEATURES_LAYER
 from models.bundle import ModelBundle
 from models.engine import Engine, KerasEngine, head_of
-from models.gradcam import grad_cam_plus_plus, to_saliency_map
+from models.gradcam import to_saliency_map
 from models.prediction import FloatArray, Prediction, SaliencyMap
 from models.preprocessing import Letterbox, letterbox, to_network_input
 from models.scope import describe
@@ -79,11 +79,10 @@ class Classifier:
         return [bool(excess > 1) for excess in scope.excess(describe(squares, features))]
 
     def _explain(self, features: FloatArray, box: Letterbox) -> SaliencyMap:
-        activation_map = grad_cam_plus_plus(features, self._head.gradient(features))
         return to_saliency_map(
-            activation_map,
+            self._head.explain(features),
             box,
             self.bundle.preprocessing.input_size,
-            method="Grad-CAM++",
+            method=self._head.method,
             target_layer=FEATURES_LAYER,
         )

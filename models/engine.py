@@ -15,6 +15,7 @@ from models.architectures import (
 )
 from models.bundle import ModelBundle, Weights
 from models.errors import BundleError
+from models.folding import with_folded_batch_normalization
 from models.gradcam import DenseHead, Head, MapHead
 from models.prediction import FloatArray
 
@@ -34,9 +35,11 @@ class KerasEngine:
 
         network = build(bundle.architecture)
         set_weights(network, bundle.weights)
+        network.trainable = False
+        folded = with_folded_batch_normalization(network)
         size = bundle.architecture.input_size
         self._graph = tf.function(
-            lambda batch: network(batch, training=False),
+            lambda batch: folded(batch, training=False),
             input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)],
         )
 

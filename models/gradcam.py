@@ -1,14 +1,16 @@
-"""Grad-CAM and Grad-CAM++ in closed form, and the way from a class activation map to a SaliencyMap.
+"""Grad-CAM, Grad-CAM++ and HiResCAM in closed form, and the way from a map to a SaliencyMap.
 
 Between the last convolution's features A (h, w, K) and the score S there is only global average
 pooling and a dense head (dropout does nothing when a network serves), so dS/dA is the same at every
-position; a fracture map adds a term that is known per cell. So no backward pass is needed and any
+position, and Grad-CAM++ explains it; a fracture map adds a term that is known per cell, which
+HiResCAM keeps and the others average away. So no backward pass is needed and any
 engine that returns A can explain itself. S is the
 log-odds of fracture: the one logit, or the fracture's minus the other. The functions also take full
 gradients (h, w, K), so that a test can compare them with automatic differentiation.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -24,6 +26,7 @@ Float64Array = npt.NDArray[np.float64]
 class DenseHead:
     """Weights of pooled (K) → dense ReLU (H) → score: kernels (K, H) and (H, 1), bias (H)."""
 
+    method: ClassVar[str] = "Grad-CAM++"
     hidden_kernel: FloatArray
     hidden_bias: FloatArray
     logit_kernel: FloatArray
@@ -41,6 +44,10 @@ class DenseHead:
         gradient /= height * width
         return gradient
 
+    def explain(self, features: FloatArray) -> Float64Array:
+        """Where in the features the score comes from, (h, w), ≥ 0, not normalised."""
+        return grad_cam_plus_plus(features, self.gradient(features))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapHead:
@@ -50,6 +57,7 @@ class MapHead:
     score is S = S_dense + w · P.
     """
 
+    method: ClassVar[str] = "HiResCAM"
     dense: DenseHead
     map_kernel: FloatArray
     """u, (K)."""
@@ -65,6 +73,10 @@ class MapHead:
         of_cells = self.peak_weight * shares * (1.0 + cells - (shares * cells).sum())
         gradient: Float64Array = of_cells[..., np.newaxis] * kernel + self.dense.gradient(features)
         return gradient
+
+    def explain(self, features: FloatArray) -> Float64Array:
+        """Where in the features the score comes from, (h, w), ≥ 0, not normalised."""
+        return hires_cam(features, self.gradient(features))
 
 
 Head = DenseHead | MapHead
@@ -98,6 +110,17 @@ def grad_cam_plus_plus(features: FloatArray, gradients: Float64Array) -> Float64
     alpha = np.divide(squared, denominator, out=np.zeros_like(squared), where=safe)
     weights = (alpha * np.maximum(full, 0.0)).sum(axis=(0, 1))
     return _positive_sum(activations, weights)
+
+
+def hires_cam(features: FloatArray, gradients: Float64Array) -> Float64Array:
+    """HiResCAM (Draelos and Carin 2020): relu(Σ dS/dA_k ⊙ A_k), the gradient of each cell its own.
+
+    Where the gradient is the same in all cells, this is Grad-CAM. Arguments and result as
+    `grad_cam`.
+    """
+    full = np.broadcast_to(gradients, features.shape)
+    summed: Float64Array = np.maximum((full * features).sum(axis=-1), 0.0)
+    return summed
 
 
 def to_saliency_map(

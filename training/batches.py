@@ -88,17 +88,12 @@ class AugmentedBatches:
 
     def class_weights(self) -> npt.NDArray[np.float32]:
         """Of other and fractured radiographs: inverse frequency in an epoch, mean 1 over it."""
-        shown = self.fractured[self._order(0)]
-        share = float(shown.mean())
-        return np.array([0.5 / (1.0 - share), 0.5 / share], np.float32)
+        return inverse_frequency(self.fractured[self._order(0)])
 
     def _order(self, epoch: int) -> Rows:
         """Places in `rows`."""
         random = np.random.default_rng((self.seed, epoch))
-        places = np.arange(len(self.fractured))
-        if self.oversampling:
-            places = np.concatenate([places, _missing_of_the_rarer(self.fractured, random)])
-        return random.permutation(places)
+        return shuffled_places(self.fractured, random, oversampling=self.oversampling)
 
     def _batch(self, order: Rows, epoch: int, start: int) -> Batch:
         chosen = order[start : start + self.batch_size]
@@ -131,6 +126,21 @@ def network_inputs(
     for start in range(0, len(rows), batch_size):
         chosen = np.asarray(squares[rows[start : start + batch_size]])
         yield to_network_input(chosen, normalization)
+
+
+def shuffled_places(fractured: Labels, random: np.random.Generator, *, oversampling: bool) -> Rows:
+    """What an epoch shows, in its order: every place of `fractured`, and with `oversampling` those
+    of the rarer class as often as both are then equally many."""
+    places = np.arange(len(fractured))
+    if oversampling:
+        places = np.concatenate([places, _missing_of_the_rarer(fractured, random)])
+    return random.permutation(places)
+
+
+def inverse_frequency(shown: Labels) -> npt.NDArray[np.float32]:
+    """Class weights of other and fractured radiographs; their mean over what is shown is 1."""
+    share = float(shown.mean())
+    return np.array([0.5 / (1.0 - share), 0.5 / share], np.float32)
 
 
 def _missing_of_the_rarer(fractured: Labels, random: np.random.Generator) -> Rows:

@@ -2,28 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from models.calibration import Calibration
-from models.prediction import OperatingPoints
 from models.pretrained import Pretrained
 from training.data.body_parts import body_parts
 from training.data.example import LabelledFolder
 from training.presets import PRESETS
 from training.protocol import protocol
 from training.recipe import Recipe
+from training.scored import SENSITIVITY_GOAL, SPECIFICITY_GOAL, Decision
 from training.splits import TEST, TRAIN, VALIDATION, Split
-from training.statistics.calibration import fit_calibration
-from training.statistics.figures import auc, sensitivity, specificity
-from training.statistics.intervals import Estimate, with_interval
-from training.statistics.operating_points import choose_operating_points
 
-SENSITIVITY_GOAL = 0.90
-SPECIFICITY_GOAL = 0.95
+Facts = Mapping[str, Any]
+"""Any: JSON."""
+_GOALS = f"sensitivity ≥ {SENSITIVITY_GOAL}, specificity ≥ {SPECIFICITY_GOAL}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,130 +26,89 @@ class ModelName:
     version: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ScoredExamples:
-    """A part of the data with the network's logits; all arrays (n).
-
-    `hardware` is true also where the data set does not say that there is none.
-    """
-
-    logits: npt.NDArray[np.float64]
-    fractured: npt.NDArray[np.bool_]
-    hardware: npt.NDArray[np.bool_]
-    groups: npt.NDArray[np.int32]
-
-    def without_hardware(self) -> "ScoredExamples":
-        """The radiographs that show no metal."""
-        kept = ~self.hardware
-        return ScoredExamples(
-            self.logits[kept], self.fractured[kept], self.hardware[kept], self.groups[kept]
-        )
-
-
 def make_card(
     name: ModelName,
     recipe: Recipe,
     data: LabelledFolder,
-    split: Split,
+    decision: Decision,
     *,
     pretrained: Pretrained,
     cells: int,
-    split_is_given: bool,
-    validation: ScoredExamples,
-    test: ScoredExamples,
+    facts: Facts,
+    metrics: Facts,
 ) -> dict[str, Any]:
-    """Calibration and operating points from validation data, figures from test data.
-
-    The figures without hardware are left out where no such test radiographs of both kinds remain.
+    """Everything that serving and people need to know of a bundle.
 
     Args:
         pretrained: which weights the backbone started with, and what of it started random.
         cells: side of the grid of the features that are explained.
-        split_is_given: by a file, not made from the recipe's seed.
+        facts: where decision and figures come from: `split_facts` or `folds_facts`.
+        metrics: `training.scored.metrics` by part.
     """
-    calibration = fit_calibration(validation.logits, validation.fractured)
-    points = choose_operating_points(
-        calibration.probability(validation.logits),
-        validation.fractured,
-        sensitivity_goal=SENSITIVITY_GOAL,
-        specificity_goal=SPECIFICITY_GOAL,
-    )
     return {
         "name": name.name,
         "version": name.version,
         "architecture": asdict(recipe.architecture),
         "preprocessing": asdict(recipe.preprocessing),
-        "calibration": asdict(calibration),
-        "operating_points": asdict(points),
+        "calibration": asdict(decision.calibration),
+        "operating_points": asdict(decision.points),
         "scope": {"body_parts": list(body_parts(data)), "modalities": ["CR", "DX"]},
-        "training": _training_facts(recipe, data, split, pretrained, split_is_given),
-        "metrics": {
-            part: figures(scored, calibration, points)
-            for part, scored in {
-                "validation": validation,
-                "test": test,
-                "test_without_hardware": test.without_hardware(),
-            }.items()
-            if len(np.unique(scored.fractured)) == 2
+        "training": {
+            "data": data.attribution,
+            "backbone": pretrained.summary,
+            "recipe": asdict(recipe),
+            "protocol": protocol(recipe),
+            "intervals": "95 %, percentile bootstrap over groups, 2000 samples",
+            **facts,
         },
+        "metrics": dict(metrics),
         "limits": _limits(recipe, data, cells),
     }
 
 
-def figures(
-    scored: ScoredExamples, calibration: Calibration, points: OperatingPoints
-) -> dict[str, Any]:
-    """AUC, and sensitivity and specificity at both operating points, with 95 % intervals."""
-    probabilities = calibration.probability(scored.logits)
-
-    def estimate(figure: Any) -> dict[str, float]:  # Any: partial of one of three functions
-        interval = with_interval(figure, probabilities, scored.fractured, scored.groups)
-        return _rounded(interval)
-
-    at_points = {
-        name: {
-            "threshold": threshold,
-            "sensitivity": estimate(partial(sensitivity, threshold=threshold)),
-            "specificity": estimate(partial(specificity, threshold=threshold)),
-        }
-        for name, threshold in asdict(points).items()
-    }
+def split_facts(
+    data: LabelledFolder, split: Split, recipe: Recipe, pretrained: Pretrained, *, is_given: bool
+) -> Facts:
+    """Of a bundle with a validation and a test part; `is_given`: by a file, not by the seed."""
+    options = " --split split.json" if is_given else ""
     return {
-        "radiographs": len(scored.fractured),
-        "fractured": int(scored.fractured.sum()),
-        "groups": len(np.unique(scored.groups)),
-        "auc": estimate(auc),
-        "operating_points": at_points,
-    }
-
-
-def _training_facts(
-    recipe: Recipe, data: LabelledFolder, split: Split, pretrained: Pretrained, split_is_given: bool
-) -> Mapping[str, Any]:
-    return {
-        "data": data.attribution,
-        "backbone": pretrained.summary,
-        "recipe": asdict(recipe),
-        "protocol": protocol(recipe),
-        "command": _command(recipe, pretrained, split_is_given),
+        "command": _command("train", recipe, pretrained, options),
         "split": {
-            "by": f"group: what shares {_kept_together(data)} stays together",
+            "by": _parted_by(data),
             **{part: len(split.rows(part)) for part in (TRAIN, VALIDATION, TEST)},
             "digest": split.digest,
         },
-        "operating_points": f"chosen on validation data: sensitivity ≥ {SENSITIVITY_GOAL}, "
-        f"specificity ≥ {SPECIFICITY_GOAL}",
-        "intervals": "95 %, percentile bootstrap over groups, 2000 samples",
+        "operating_points": f"chosen on validation data: {_GOALS}",
     }
 
 
-def _command(recipe: Recipe, pretrained: Pretrained, split_is_given: bool) -> str:
+def folds_facts(
+    data: LabelledFolder, folds: Split, recipe: Recipe, pretrained: Pretrained
+) -> Facts:
+    """Of a bundle that learned from everything, vouched for by cross-validation."""
+    return {
+        "command": _command("cross-validate", recipe, pretrained, " --split folds.json"),
+        "split": {
+            "by": _parted_by(data),
+            TRAIN: len(folds.part_of),
+            "folds": len(folds.parts),
+            "digest": folds.digest,
+        },
+        "operating_points": f"chosen on held-out radiographs of all folds: {_GOALS}; the "
+        "figures of each fold are at points that the other folds chose",
+    }
+
+
+def _parted_by(data: LabelledFolder) -> str:
+    return f"group: what shares {_kept_together(data)} stays together"
+
+
+def _command(verb: str, recipe: Recipe, pretrained: Pretrained, options: str) -> str:
     """By the preset's name where the recipe is one; files are those of the run's folder."""
-    command = "fracture-screen train --data DATA --out RUN"
+    command = f"fracture-screen {verb} --data DATA --out RUN"
     if pretrained.loaded:
         command += f" --weights {pretrained.file}"
-    if split_is_given:
-        command += " --split split.json"
+    command += options
     for name, preset in PRESETS.items():
         if replace(preset, epochs=recipe.epochs, seed=recipe.seed) == recipe:
             return f"{command} --recipe {name} --epochs {recipe.epochs} --seed {recipe.seed}"
@@ -192,7 +143,3 @@ def _kept_together(data: LabelledFolder) -> str:
 
 def _group_kinds(data: LabelledFolder) -> list[str]:
     return sorted({name.split()[0] for example in data.examples for name in example.groups})
-
-
-def _rounded(estimate: Estimate) -> dict[str, float]:
-    return {key: round(value, 4) for key, value in asdict(estimate).items()}

@@ -18,8 +18,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from training.data.example import Example
 from training.data.fingerprints import Fingerprint
 from training.splits import Split, Stratum, folds_plan, make_split
-from training.statistics.figures import auc
-from training.statistics.intervals import BOOTSTRAP_SAMPLES, Estimate, Rows, bootstrap
+from training.statistics.folds import auc_within_folds
+from training.statistics.intervals import BOOTSTRAP_SAMPLES, Estimate, bootstrap
 
 FOLDS = 5
 
@@ -41,8 +41,7 @@ def metadata_aucs(
 ) -> list[MetadataAuc]:
     """Of all attributes together, of all but hardware, and of each by itself.
 
-    The mean of the test folds' areas: ranked together, the folds' different intercepts would pull
-    a weak attribute below 0.5. Intervals resample groups.
+    The mean of the test folds' areas; intervals resample groups.
 
     Raises:
         DataError: too few groups for the folds.
@@ -104,15 +103,8 @@ def _cross_validated(
         model = _model(columns).fit(table[~test], labels[~test])
         scores[test] = model.predict_proba(table[test])[:, 1]
 
-    def within_folds(rows: Rows) -> float:
-        areas = [auc(scores[own], labels[own]) for own in _by_fold(part_of, rows)]
-        return float(np.nanmean(areas))
-
+    within_folds = auc_within_folds(scores, labels, split.part_of)
     return bootstrap(within_folds, np.array(split.groups, np.int32), samples=samples)
-
-
-def _by_fold(part_of: npt.NDArray[np.str_], rows: Rows) -> list[Rows]:
-    return [rows[part_of[rows] == fold] for fold in np.unique(part_of[rows])]
 
 
 def _model(columns: Sequence[npt.NDArray[Any]]) -> Any:  # Any: scikit-learn ships no types

@@ -24,10 +24,11 @@ class Epoch:
     """Mean over the training steps, with class weights."""
     accuracy: float
     """Of the training steps, with augmentation and dropout."""
-    val_loss: float
-    val_accuracy: float
+    val_loss: float | None
+    """None, as the next two: no validation data."""
+    val_accuracy: float | None
     """At the probability one half."""
-    val_auc: float
+    val_auc: float | None
     learning_rate: float
     seconds: float
     """Training steps and validation."""
@@ -37,8 +38,11 @@ History = Sequence[Epoch]
 
 
 def is_better(epoch: Epoch, than: Epoch | None, watched: Watched) -> bool:
-    """Whether an epoch's watched figure is the better one; any epoch is better than none."""
-    return than is None or _figure(epoch, watched) > _figure(than, watched)
+    """Whether an epoch's watched figure is the better one; any epoch is better than none, and
+    where nothing is watched the later one is."""
+    if than is None or watched == Watched.NOTHING:
+        return True
+    return _figure(epoch, watched) > _figure(than, watched)
 
 
 def best_epoch(history: History, watched: Watched) -> Epoch | None:
@@ -82,5 +86,7 @@ def _cosine(finished: int, epochs: int) -> float:
 
 
 def _figure(epoch: Epoch, watched: Watched) -> float:
-    figure = epoch.val_auc if watched == Watched.AUC else -epoch.val_loss
-    return figure if math.isfinite(figure) else -math.inf
+    figure = epoch.val_auc if watched == Watched.AUC else epoch.val_loss
+    if figure is None or not math.isfinite(figure):
+        return -math.inf
+    return figure if watched == Watched.AUC else -figure

@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from models.architectures import FRACTURED, MAP_LAYER, KerasModel, log_odds
 from models.engine import get_weights
+from models.folding import with_folded_batch_normalization
 from models.prediction import FloatArray
 from training.batches import AugmentedBatches, Batch, Labels, Rows, network_inputs
 from training.errors import RunError
@@ -57,13 +58,14 @@ def fit(
     network: KerasModel,
     recipe: Recipe,
     batches: AugmentedBatches,
-    validation: Validation,
+    validation: Validation | None,
     out: Path,
     report: Report,
 ) -> list[Epoch]:
     """Train until the recipe's end, from the checkpoint in `out` if there is one.
 
-    `out` then holds the weights of the best epoch in `BEST_FILE`.
+    `out` then holds the weights of the best epoch in `BEST_FILE`. Without `validation` the recipe
+    watches nothing, and the best epoch is the last.
 
     Raises:
         RunError: the loss or the validation is no longer finite, or the checkpoint is unreadable.
@@ -78,7 +80,14 @@ def fit(
         with _averaged_weights(model, recipe):
             figures = _validate(model, recipe, validation)
             seconds = round(time.monotonic() - started, 3)
-            epoch = Epoch(len(history) + 1, **shown, **figures, learning_rate=rate, seconds=seconds)
+            epoch = Epoch(
+                epoch=len(history) + 1,
+                loss=shown["loss"],
+                accuracy=shown["accuracy"],
+                **figures,
+                learning_rate=rate,
+                seconds=seconds,
+            )
             if is_better(epoch, best_epoch(history, recipe.watched), recipe.watched):
                 save_weights(out / BEST_FILE, get_weights(network))
         history.append(epoch)
@@ -94,7 +103,7 @@ def compiled(network: KerasModel, recipe: Recipe) -> KerasModel:
     if recipe.map_weight:
         outputs[MAP] = network.get_layer(MAP_LAYER).output
         losses[MAP] = focal_loss
-    model = keras.Model(network.input, outputs)
+    model = with_folded_batch_normalization(keras.Model(network.input, outputs))
     model.compile(
         optimizer=keras.optimizers.AdamW(
             recipe.learning_rate,
@@ -142,29 +151,32 @@ def _train_epoch(
     rate: float,
     report: Report,
 ) -> dict[str, float]:
-    """All steps of one epoch; mean loss and accuracy."""
+    """All steps of one epoch; mean loss and accuracy over its radiographs."""
     model.optimizer.learning_rate = rate
     _seed_dropout(model, recipe.seed, number)
-    model.reset_metrics()
     weights = batches.class_weights() if recipe.class_weights else np.ones(2, np.float32)
-    shown: dict[str, float] = {}
+    sums, seen = {"loss": 0.0, "accuracy": 0.0}, 0
     for step, batch in enumerate(batches.epoch(number), start=1):
-        shown = train_step(model, batch, weights)
-        if not math.isfinite(shown["loss"]):
+        figures = train_step(model, batch, weights)
+        if not math.isfinite(figures["loss"]):
             raise RunError(
-                f"the loss of epoch {number + 1}, step {step} is {shown['loss']}: "
+                f"the loss of epoch {number + 1}, step {step} is {figures['loss']}: "
                 "try a smaller learning rate"
             )
+        seen += len(batch.fractured)
+        for name, figure in figures.items():
+            sums[name] += len(batch.fractured) * figure
         done, total = number * len(batches) + step, recipe.epochs * len(batches)
-        detail = f"epoch {number + 1}, loss {shown['loss']:.3f}"
+        detail = f"epoch {number + 1}, loss {sums['loss'] / seen:.3f}"
         report(Progress("training", done, total, detail))
-    return shown
+    return {name: total / seen for name, total in sums.items()}
 
 
 def train_step(
     model: KerasModel, batch: Batch, class_weights: npt.NDArray[np.float32]
 ) -> dict[str, float]:
-    """One step of the optimizer; mean loss and accuracy of the epoch so far."""
+    """One step of the optimizer; mean loss and accuracy of the batch, before the step."""
+    model.reset_metrics()  # not every version of Keras does so by itself
     targets = {LOGITS: _targets(model, batch.fractured)}
     weights = {LOGITS: class_weights[batch.fractured.astype(np.int64)]}
     if batch.maps is not None:
@@ -189,7 +201,11 @@ def _targets(model: KerasModel, fractured: Labels) -> npt.NDArray[np.float32]:
     return targets
 
 
-def _validate(model: KerasModel, recipe: Recipe, validation: Validation) -> dict[str, float]:
+def _validate(
+    model: KerasModel, recipe: Recipe, validation: Validation | None
+) -> dict[str, float | None]:
+    if validation is None:
+        return dict.fromkeys(("val_loss", "val_accuracy", "val_auc"))
     scores = predicted_log_odds(model, recipe, validation.squares, validation.rows)
     if not np.isfinite(scores).all():
         raise RunError("the network's answers on validation data are not finite numbers")

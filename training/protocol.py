@@ -39,12 +39,13 @@ def _head(recipe: Recipe) -> str:
 
 
 def _steps(recipe: Recipe) -> str:
-    figure = {Watched.AUC: "validation AUC", Watched.LOSS: "validation loss"}[recipe.watched]
+    figures = {Watched.AUC: "validation AUC", Watched.LOSS: "validation loss"}
+    figure = figures.get(recipe.watched, "")
+    kept = f"the best {figure} kept" if figure else "the last kept"
     schedules = {
         Schedule.PLATEAU: f"halved after {recipe.plateau_epochs} epochs without a better {figure}, "
         f"stopped after {recipe.patience}, at most {recipe.epochs}",
-        Schedule.COSINE: f"falling along a cosine over {recipe.epochs} epochs, the best {figure} "
-        "kept",
+        Schedule.COSINE: f"falling along a cosine over {recipe.epochs} epochs, {kept}",
     }
     decay = f", weight decay {recipe.weight_decay:g}" if recipe.weight_decay else ""
     words = (

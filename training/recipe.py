@@ -22,6 +22,8 @@ class Watched(StrEnum):
     """Area under the ROC curve; higher is better."""
     LOSS = "loss"
     """Mean cross-entropy without class weights; lower is better (paper A)."""
+    NOTHING = "nothing"
+    """The last epoch is kept: no radiograph is held back to choose one, so all can teach."""
 
 
 class Schedule(StrEnum):
@@ -78,6 +80,8 @@ class Recipe:
             )
         if not 0.0 <= self.average_decay < 1.0:
             raise ValueError(f"average_decay is {self.average_decay}, not in [0, 1)")
+        if self.watched == Watched.NOTHING and self.schedule != Schedule.COSINE:
+            raise ValueError('watched = "nothing" needs schedule = "cosine": a plateau is watched')
         if (self.map_weight > 0) != (self.architecture.map_channels > 0):
             raise ValueError("map_weight and architecture.map_channels: give both or neither")
 

@@ -1,27 +1,27 @@
 """The reference that a bundle carries, so that drift can be seen where it is used."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from models.calibration import Calibration
+import numpy as np
+import numpy.typing as npt
+
 from models.reference import as_card
-from training.card import ScoredExamples
 from training.data.example import Example
 from training.data.pixels import read_pixels
-from training.splits import VALIDATION, Split
 
 
 def reference_card(
-    examples: Sequence[Example], split: Split, card: Mapping[str, Any], scored: ScoredExamples
+    examples: Sequence[Example], probabilities: npt.NDArray[np.float64]
 ) -> dict[str, Any]:
-    """Histograms over the validation part: `scored` by the network that `card` calibrates.
+    """Histograms over radiographs (n) that were kept from training, and their probabilities (n).
 
     Any: JSON.
     """
-    measured = [_measure(examples[row]) for row in split.rows(VALIDATION)]
+    measured = [_measure(example) for example in examples]
     return as_card(
         {
-            "probability": Calibration(**card["calibration"]).probability(scored.logits),
+            "probability": probabilities,
             "mean_intensity": [mean for mean, _ in measured],
             "pixels": [pixels for _, pixels in measured],
         }

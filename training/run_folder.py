@@ -18,6 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from dicom_node.spool import sync_folder
 from models.architectures import KerasModel
 from models.bundle import Weights
 from training.errors import RunError
@@ -45,7 +46,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         file.flush()
         os.fsync(file.fileno())
     unfinished.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def save_checkpoint(out: Path, model: KerasModel, history: History) -> None:
@@ -120,12 +121,3 @@ def _assign(variables: Sequence[KerasVariable], arrays: Sequence[npt.NDArray[Any
         raise ValueError("its arrays are not those of the network and the optimizer")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Else a rename could be undone by a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

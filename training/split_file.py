@@ -7,10 +7,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from training.data.example import Example, LabelledFolder
 from training.data.fingerprints import file_sha256
 from training.errors import DataError
-from training.splits import Plan, Split, as_split
+from training.splits import GroupNumbers, Plan, Split, as_split, connected_groups
 
 FORMAT = "fracture-screen split 1"
 
@@ -22,6 +24,16 @@ class Verification(StrEnum):
     """By SHA-256 of every file."""
     FAST = "fast"
     """By path and size: nothing is read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some of a folder's radiographs, each with its connected group, the unit of resampling."""
+
+    examples: tuple[Example, ...]
+    groups: GroupNumbers
+    split_digest: str
+    """Of the split that they are a part of; "": all of the folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,22 @@ def load_split(
     for example, entry in zip(data.examples, ordered, strict=True):
         _verify(path, example.path, entry, verification)
     return _split_of(path, content, data.examples, ordered)
+
+
+def read_part(data: LabelledFolder, split_file: Path | None, part: str) -> Part:
+    """The radiographs that `split_file` puts in `part`; all of `data` without a split file.
+
+    Raises:
+        DataError: as `load_split`, or the split has no such part.
+    """
+    if split_file is None:
+        return Part(data.examples, connected_groups(data.examples), "")
+    split = load_split(split_file, data)
+    rows = split.rows(part)
+    if not rows:
+        raise DataError(f"{split_file} has no part {part!r}, but {', '.join(split.parts)}")
+    groups = np.array([split.groups[row] for row in rows], np.int32)
+    return Part(tuple(data.examples[row] for row in rows), groups, split.digest)
 
 
 def _described(data: LabelledFolder, example: Example, part: str, group: int) -> dict[str, object]:

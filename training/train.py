@@ -6,14 +6,14 @@ after its last finished epoch and ends as if it had never been stopped.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from models.architectures import FEATURES_LAYER, KerasModel
-from models.bundle import rounded_for_storage, save_bundle
+from models.bundle import Weights, rounded_for_storage, save_bundle
 from models.engine import set_weights
 from models.errors import PretrainedError
 from models.prediction import FloatArray
@@ -21,7 +21,7 @@ from models.pretrained import Pretrained, build_pretrained, folded_batch_normali
 from training.batch_normalization import restore_statistics
 from training.batches import AugmentedBatches, Labels, MapTargets, Rows, network_inputs
 from training.cache import serving_squares, training_side, training_squares
-from training.card import ModelName, ScoredExamples, make_card
+from training.card import ModelName, make_card, split_facts
 from training.data.example import Box, Example, LabelledFolder
 from training.data.pixels import read_pixels
 from training.errors import DataError, RunError
@@ -41,6 +41,7 @@ from training.run_folder import (
     load_weights,
     write_text,
 )
+from training.scored import ScoredExamples, decide, figures, judge, metrics
 from training.split_file import save_split
 from training.splits import (
     TEST,
@@ -90,32 +91,98 @@ def train(
     plan = folds_plan(FOLDS, recipe.seed, [Stratum.LABEL])
     chosen = split or fold_as_test(data.examples, make_split(data.examples, plan), 0)
     _refuse_other_parts(chosen)
-    keras.utils.set_random_seed(recipe.seed)
-    network, pretrained = _pretrained(recipe, backbone_weights)
-    _check_run_folder(out, recipe, chosen, pretrained, resume=resume)
-    if not resume:
-        _begin(out, data, chosen, plan, pretrained)
-    write_text(out / RECIPE_FILE, recipe_to_toml(recipe))
-
-    radiographs = _Radiographs(data, chosen, recipe, cache or out / CACHE_FOLDER, report)
-    _fit(network, recipe, radiographs, out)
-    weights = rounded_for_storage(load_weights(out / BEST_FILE))
-    set_weights(network, weights)
-    validation = _score(network, radiographs, VALIDATION)
+    learned = learn(
+        data,
+        recipe,
+        chosen,
+        plan,
+        out=out,
+        backbone_weights=backbone_weights,
+        resume=resume,
+        cache=cache,
+        report=report,
+    )
+    validation, test = learned.score(VALIDATION), learned.score(TEST)
+    decision = decide(validation)
     card = make_card(
         name,
         recipe,
         data,
-        chosen,
-        pretrained=pretrained,
-        cells=network.get_layer(FEATURES_LAYER).output.shape[1],
-        split_is_given=split is not None,
-        validation=validation,
-        test=_score(network, radiographs, TEST),
+        decision,
+        pretrained=learned.pretrained,
+        cells=learned.cells,
+        facts=split_facts(data, chosen, recipe, learned.pretrained, is_given=split is not None),
+        metrics={
+            VALIDATION: figures(validation, judge(validation, decision), decision.points),
+            **metrics(TEST, test, judge(test, decision), decision.points),
+        },
     )
-    card["reference"] = reference_card(data.examples, chosen, card, validation)
-    save_bundle(out / BUNDLE_FOLDER, card, weights)
+    card["reference"] = reference_card(
+        [data.examples[row] for row in chosen.rows(VALIDATION)],
+        judge(validation, decision).probabilities,
+    )
+    save_bundle(out / BUNDLE_FOLDER, card, learned.weights)
     return out / BUNDLE_FOLDER
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """A network at the end of its run, with the weights as a bundle stores them."""
+
+    network: KerasModel
+    weights: Weights
+    pretrained: Pretrained
+    radiographs: "_Radiographs"
+
+    @property
+    def cells(self) -> int:
+        """Side of the grid of the features that are explained."""
+        return int(self.network.get_layer(FEATURES_LAYER).output.shape[1])
+
+    def score(self, part: str) -> ScoredExamples:
+        """Logits of a part of the run's split, as serving would compute them."""
+        radiographs, rows = self.radiographs, self.radiographs.rows(part)
+        recipe = radiographs.recipe
+        model = compiled(self.network, recipe)
+        examples = [radiographs.examples[row] for row in rows]
+        return ScoredExamples(
+            logits=predicted_log_odds(model, recipe, radiographs.serving_squares(), rows),
+            fractured=radiographs.fractured(part),
+            hardware=np.array([example.hardware is not False for example in examples]),
+            groups=np.array([radiographs.split.groups[row] for row in rows], np.int32),
+        )
+
+
+def learn(
+    data: LabelledFolder,
+    recipe: Recipe,
+    split: Split,
+    plan: Plan,
+    *,
+    out: Path,
+    backbone_weights: Path | None = None,
+    resume: bool = False,
+    cache: Path | None = None,
+    report: Report = lambda _: None,
+) -> Learned:
+    """Train on the split's train part by a recipe, in a run's folder; arguments as `train` has.
+
+    A recipe that watches nothing needs no validation part.
+
+    Raises:
+        DataError, RunError, RecipeError: as `train`.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    network, pretrained = _pretrained(recipe, backbone_weights)
+    _check_run_folder(out, recipe, split, pretrained, resume=resume)
+    if not resume:
+        _begin(out, data, split, plan, pretrained)
+    write_text(out / RECIPE_FILE, recipe_to_toml(recipe))
+    radiographs = _Radiographs(data, split, recipe, cache or out / CACHE_FOLDER, report)
+    _fit(network, recipe, radiographs, out)
+    weights = rounded_for_storage(load_weights(out / BEST_FILE))
+    set_weights(network, weights)
+    return Learned(network, weights, pretrained, radiographs)
 
 
 class _Radiographs:
@@ -242,13 +309,19 @@ def _fit(network: KerasModel, recipe: Recipe, radiographs: _Radiographs, out: Pa
         network,
         recipe,
         batches,
-        Validation(
-            radiographs.serving_squares(),
-            radiographs.rows(VALIDATION),
-            radiographs.fractured(VALIDATION),
-        ),
+        _validation(radiographs),
         out,
         radiographs.report,
+    )
+
+
+def _validation(radiographs: _Radiographs) -> Validation | None:
+    if VALIDATION not in radiographs.split.parts:
+        return None
+    return Validation(
+        radiographs.serving_squares(),
+        radiographs.rows(VALIDATION),
+        radiographs.fractured(VALIDATION),
     )
 
 
@@ -279,15 +352,3 @@ def _restore_statistics(network: KerasModel, radiographs: _Radiographs) -> None:
                 tick()
 
     restore_statistics(network, folded, inputs())
-
-
-def _score(network: KerasModel, radiographs: _Radiographs, part: str) -> ScoredExamples:
-    recipe, rows = radiographs.recipe, radiographs.rows(part)
-    model = compiled(network, recipe)
-    examples = [radiographs.examples[row] for row in rows]
-    return ScoredExamples(
-        logits=predicted_log_odds(model, recipe, radiographs.serving_squares(), rows),
-        fractured=radiographs.fractured(part),
-        hardware=np.array([example.hardware is not False for example in examples]),
-        groups=np.array([radiographs.split.groups[row] for row in rows], np.int32),
-    )

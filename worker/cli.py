@@ -9,6 +9,7 @@ from worker.commands import drift, files, model, registry, scope, services, shad
 from worker.commands.console import fail
 from worker.commands.data import data_app
 from worker.commands.deliveries import deliveries_app
+from worker.commands.experiments import experiment_app
 from worker.commands.explanations import explanations_app
 from worker.commands.installation import certs_app, conformance, db_app, settings_app
 from worker.commands.reviews import reviews_app
@@ -30,6 +31,7 @@ app.command()(files.screen)
 app.command()(studies.status)
 app.command()(studies.retry)
 app.command()(model.train)
+app.command()(model.cross_validate)
 app.command()(conformance)
 model.model_app.command("list")(registry.list_models)
 model.model_app.command("import")(registry.import_model)
@@ -46,6 +48,7 @@ app.add_typer(model.model_app, name="model")
 app.add_typer(reviews_app, name="reviews")
 app.add_typer(data_app, name="data")
 app.add_typer(explanations_app, name="explanations")
+app.add_typer(experiment_app, name="experiment")
 app.add_typer(db_app, name="db")
 app.add_typer(settings_app, name="settings")
 app.add_typer(deliveries_app, name="deliveries")

@@ -14,13 +14,14 @@ _PARTS = {
     "validation": "validation",
     "test": "test",
     "test_without_hardware": "test without metal hardware",
+    "cross_validation": "cross-validation",
+    "cross_validation_without_hardware": "cross-validation without metal hardware",
 }
 
 
 def model_card(bundle: ModelBundle) -> str:
     """What it is, what it was trained on, how well it does, and where it fails."""
     card, facts = bundle.card, bundle.card["training"]
-    split = facts["split"]
     sections = [
         f"# Model card: {bundle.identity.label}",
         "Written by `fracture-screen model show --markdown`; a test holds it against the bundle.",
@@ -31,9 +32,7 @@ def model_card(bundle: ModelBundle) -> str:
         f"stated{_scope(bundle)}\n"
         "- Use: research only, not a medical device. It flags; it does not diagnose.",
         "## Data",
-        f"{facts['data']}. {split['train']} radiographs for training, {split['validation']} for "
-        f"validation, {split['test']} for test, split by {split['by']} (digest "
-        f"`{split['digest'][:16]}…`).",
+        f"{facts['data']}. {_split(facts['split'])}",
         "## Training",
         facts.get("protocol") or _first_protocol(facts["recipe"]),
         "## Figures",
@@ -44,6 +43,7 @@ def model_card(bundle: ModelBundle) -> str:
             )
         ),
         _figures(card["metrics"]),
+        *_explanation(card.get("explanation", {})),
         "The command that gives these figures:",
         f"```\n{facts.get('command') or _FIRST_COMMAND}\n```",
         "## Limits",
@@ -66,11 +66,14 @@ def region_points(bundle: ModelBundle) -> list[str]:
     ]
 
 
-def performance(metrics: Json) -> str:
+def performance(all_metrics: Json) -> str:
     """One sentence for the report: AUC, and both operating points, with intervals."""
+    is_test = "test" in all_metrics
+    metrics = all_metrics["test" if is_test else "cross_validation"]
+    whose = "test radiographs" if is_test else "radiographs by networks that had not seen them"
     sensitive, specific = (metrics["operating_points"][name] for name in ("sensitive", "specific"))
     return (
-        f"Measured on {metrics['radiographs']} test radiographs, {metrics['fractured']} of them "
+        f"Measured on {metrics['radiographs']} {whose}, {metrics['fractured']} of them "
         f"fractured (95 % interval): AUC {_plain(metrics['auc'])}; suspicious: sensitivity "
         f"{_percent(sensitive['sensitivity'])}, specificity {_percent(sensitive['specificity'])}; "
         f"definite: sensitivity {_percent(specific['sensitivity'])}, specificity "
@@ -108,6 +111,31 @@ def _first_protocol(recipe: Json) -> str:
         f"batch {recipe['batch_size']}, weighted binary cross-entropy, flips, rotation ≤ "
         f"{recipe['augmentation']['rotation_degrees']:.0f}°, shear, zoom; seed {recipe['seed']}."
     )
+
+
+def _split(split: Json) -> str:
+    how = f"split by {split['by']} (digest `{split['digest'][:16]}…`)"
+    if "folds" in split:
+        return (
+            f"{split['train']} radiographs, all of them for training. The figures are of "
+            f"{split['folds']}-fold cross-validation by the same recipe, {how}: each radiograph "
+            "was scored by a network that had not seen it, and that learned from fewer."
+        )
+    return (
+        f"{split['train']} radiographs for training, {split['validation']} for validation, "
+        f"{split['test']} for test, {how}."
+    )
+
+
+def _explanation(figures: Json) -> list[str]:
+    """Of saliency maps against fracture boxes, where measured."""
+    if not figures:
+        return []
+    rows = [f"| {name} | {_plain(estimate)} |" for name, estimate in figures.items()]
+    return [
+        "Saliency maps of fractured radiographs against their fracture boxes:",
+        "\n".join(["| figure | mean |", "| --- | --- |", *rows]),
+    ]
 
 
 def _figures(metrics: Json) -> str:

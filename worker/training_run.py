@@ -1,5 +1,9 @@
-"""`fracture-screen train`: data, split, recipe, progress. Needs the training extra."""
+"""`fracture-screen train` and `cross-validate`: data, split, recipe, progress.
 
+Needs the training extra.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,14 +11,20 @@ from rich.progress import Progress
 
 from models.bundle import ModelBundle, load_bundle
 from training.card import ModelName
+from training.cross_validation import CrossValidation, score_folds, write_bundle
 from training.data.layouts import read_labelled_folder
+from training.errors import DataError
 from training.presets import find_recipe
 from training.progress import Progress as Step
 from training.progress import Report
 from training.recipe import Recipe
 from training.run_folder import RECIPE_FILE
 from training.split_file import load_split
+from training.splits import Split, Stratum, folds_plan, make_split
 from training.train import train
+
+FOLDS = 5
+"""Where no split file gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +72,46 @@ def run(request: Request, progress: Progress) -> ModelBundle:
         split=None if request.split is None else load_split(request.split, data),
         resume=request.resume,
         cache=request.cache,
-        report=_shown(progress),
+        report=shown(progress),
     )
     return load_bundle(folder)
+
+
+def cross_validate(
+    request: Request, only: Sequence[int], progress: Progress
+) -> ModelBundle | list[int]:
+    """Go on with what `request.out` holds: the bundle, or the folds that are not finished yet.
+
+    Raises:
+        DataError: `only` names a fold that the split does not have.
+    """
+    recipe = choose_recipe(request)
+    data = read_labelled_folder(request.data, request.layout)
+    plan = folds_plan(FOLDS, recipe.seed, [Stratum.LABEL])
+    folds = load_split(request.split, data) if request.split else make_split(data.examples, plan)
+    _refuse_unknown(only, folds)
+    validation = CrossValidation(
+        data, recipe, folds, plan, request.out, request.weights, request.cache, shown(progress)
+    )
+    if missing := score_folds(validation, only):
+        return missing
+    if only:
+        return []
+    return load_bundle(
+        write_bundle(validation, ModelName(request.name or _name(recipe), request.version))
+    )
+
+
+def _refuse_unknown(only: Sequence[int], folds: Split) -> None:
+    if unknown := [fold for fold in only if not 0 <= fold < len(folds.parts)]:
+        raise DataError(f"--fold {unknown[0]}: the split has the folds 0 to {len(folds.parts) - 1}")
 
 
 def _name(recipe: Recipe) -> str:
     return f"fracture-{recipe.architecture.name.replace('_', '')}"
 
 
-def _shown(progress: Progress) -> Report:
+def shown(progress: Progress) -> Report:
     """A bar per stage in turn; what an earlier stage took says nothing of the time left."""
     task = progress.add_task("reading", total=None)
     stage = ""

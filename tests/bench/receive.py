@@ -23,6 +23,7 @@ import numpy as np
 
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import RemoteAE
+from dicom_node.spool import sync_folder
 from dicom_node.storage_scu import echo
 from dicom_node.uids import derived_uid
 from tests.servers.dcmtk import storescp
@@ -157,11 +158,7 @@ def _store_durably(content: bytes, folder: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     unfinished.rename(folder / hashlib.sha256(content).hexdigest())
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(folder)
 
 
 def main() -> None:

@@ -181,32 +181,38 @@ def _probe(traffic: Traffic, over: threading.Event) -> None:
         traffic.probe()
 
 
-def slope(samples: list[Sample]) -> tuple[float, float]:
+def _slope(samples: list[Sample]) -> str:
     """Growth of memory in MiB per hour and its standard error, by least squares."""
     hours = np.array([one.time_s for one in samples]) / 3600
     memory = np.array([one.memory for one in samples])
     if len(samples) < 3:
-        return float("nan"), float("nan")
+        return "too short"
     (growth, _), covariance = np.polyfit(hours, memory, 1, cov=True)
-    return float(growth), float(np.sqrt(covariance[0, 0]))
+    return f"{growth:+.1f} ± {np.sqrt(covariance[0, 0]):.1f}"
 
 
 def print_table(samples: list[Sample]) -> None:
-    """A row per process: at the start, after the warm-up, at the end and at rest."""
+    """A row per process: at the start, after the warm-up, in the second half, at the end, at rest.
+
+    Freed memory stays with the C library in pieces until it has as many as it needs: what grows in
+    the first half and not in the second is that, what grows in both is a leak.
+    """
     end = max(one.time_s for one in samples)
     sys.stdout.write(
-        "| process | MiB at first / last | MiB/h after warm-up (± s.e.) "
-        "| threads, min-max / at rest | descriptors, min-max / at rest |\n|---|---|---|---|---|\n"
+        "| process | MiB at first / last | MiB/h after warm-up | MiB/h in the second half "
+        "| threads, min-max / at rest | descriptors, min-max / at rest |\n"
+        "|---|---|---|---|---|---|\n"
     )
     for name in dict.fromkeys(one.process for one in samples):
         all_of_it = [one for one in samples if one.process == name]
         warm, rest = [one for one in all_of_it if one.time_s > end * WARM_UP_SHARE], all_of_it[-1]
-        growth, error = slope(warm[:-1])
+        later = [one for one in warm[:-1] if one.time_s > end / 2]
         threads, descriptors = [[getattr(one, what) for one in warm] for what in _COUNTED]
         sys.stdout.write(
             f"| {name} | {all_of_it[0].memory:.0f} / {rest.memory:.0f} "
-            f"| {growth:+.1f} ± {error:.1f} | {min(threads)}-{max(threads)} / {rest.threads} | "
-            f"{min(descriptors)}-{max(descriptors)} / {rest.descriptors} |\n"
+            f"| {_slope(warm[:-1])} | {_slope(later)} "
+            f"| {min(threads)}-{max(threads)} / {rest.threads} "
+            f"| {min(descriptors)}-{max(descriptors)} / {rest.descriptors} |\n"
         )
 
 

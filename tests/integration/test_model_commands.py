@@ -17,7 +17,7 @@ from tests.unit.db.ledger_factories import Bench, instance_uid, make_conclusion
 from tests.unit.models.bundles import make_scope
 from tests.unit.training.labelled_folders import draw_fracatlas
 from worker.cli import app
-from worker.composition import open_database
+from worker.composition import open_database, open_registry
 from worker.errors import NothingToDo
 from worker.settings import load_settings
 
@@ -107,6 +107,31 @@ def test_forcing_needs_a_reason_before_anything_is_measured(console: Console) ->
     refused = console.call("model", *arguments)
     assert isinstance(refused.exception, NothingToDo)
     assert "--reason" in str(refused.exception)
+
+
+def test_maps_are_drawn_by_the_model_in_use_unless_another_is_named(
+    console: Console, tmp_path: Path
+) -> None:
+    console.import_candidate(calibration={"scale": 1e-9, "offset": 0.0})  # of all: 0.5
+    registry = open_registry(load_settings(console.config))
+    (candidate,) = registry.models()
+    registry.promote(candidate.digest, "anna", {}, replacing=None)
+    data = draw_fracatlas(tmp_path / "labelled", count=2)
+
+    def probabilities(*model: str) -> set[str]:
+        out = tmp_path / f"sheet-{len(list(tmp_path.iterdir()))}"
+        arguments = ("--data", str(data), "--out", str(out), *model)
+        done = console.call("explanations", "sheet", *arguments)
+        assert done.exit_code == 0, done.output
+        with (out / "sheet.csv").open(newline="") as sheet:
+            return {row["probability"] for row in csv.DictReader(sheet)}
+
+    assert probabilities() == {"0.500"}
+    assert "0.500" not in probabilities("--model", "settings")
+    out = str(tmp_path / "none")
+    arguments = ("--data", str(data), "--out", out, "--model", "x")
+    unknown = console.call("explanations", "sheet", *arguments)
+    assert "there is no model x" in str(unknown.exception)
 
 
 def test_drift_says_that_it_has_nothing_to_compare_with_and_that_one_is_too_few(

@@ -252,6 +252,14 @@ def test_a_patients_hash_cannot_be_made_without_the_installations_secret(
     assert tables[0] == tables[1] != tables[2]
 
 
+def test_a_secret_that_a_power_failure_cut_short_is_refused(tmp_path: Path) -> None:
+    salt_in(tmp_path)
+    (tmp_path / "reviews" / "salt").write_bytes(b"")
+    with pytest.raises(NothingToDo, match="0 bytes instead of 32"):
+        salt_in(tmp_path)
+    assert [path.name for path in (tmp_path / "reviews").iterdir()] == ["salt"]
+
+
 def test_a_folder_in_use_is_refused(archive: Archive, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "kept").write_text(json.dumps({}))

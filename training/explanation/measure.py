@@ -15,10 +15,13 @@ from training.errors import DataError
 from training.explanation.faithfulness import Curves, curves, random_order
 from training.explanation.localisation import Localisation, localise
 from training.explanation.randomisation import Depth, mean_rank_correlation, randomised
+from training.split_file import Part
 from training.statistics.intervals import Estimate, bootstrap
 
 FAITHFULNESS_SAMPLE = 60
+"""Radiographs whose maps are kept for the costly measures."""
 RANDOMISATION_SAMPLE = 40
+"""The first of them."""
 
 Advance = Callable[[], None]
 Figures = npt.NDArray[np.float64]
@@ -33,6 +36,10 @@ class Explained:
     probability: float
     flagged: bool
     localisation: Localisation
+
+
+Sample = Sequence[tuple[Explained, FloatArray]]
+"""Radiographs with their maps."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,13 +66,14 @@ def steps(boxed: int) -> int:
     return boxed + min(boxed, FAITHFULNESS_SAMPLE) + len(Depth) * min(boxed, RANDOMISATION_SAMPLE)
 
 
-def boxed(examples: Sequence[Example], groups: Sequence[int]) -> list[tuple[Example, int]]:
+def boxed(part: Part) -> list[tuple[Example, int]]:
     """The fractured radiographs whose fracture is boxed, with their groups.
 
     Raises:
         DataError: there is none.
     """
-    found = [(one, group) for one, group in zip(examples, groups, strict=True) if one.boxes]
+    pairs = zip(part.examples, part.groups.tolist(), strict=True)
+    found = [(example, group) for example, group in pairs if example.boxes]
     if not found:
         raise DataError("no radiograph has a fracture box; FracAtlas has fracture_boxes.csv")
     return found
@@ -80,13 +88,20 @@ def measure(
 ) -> Measured:
     """Measure on `cases` from `boxed`; the costly parts on a sample drawn by `seed`."""
     classifier = Classifier(bundle)
-    order = np.random.default_rng(seed).permutation(len(cases))
-    faithful = [cases[index] for index in order[:FAITHFULNESS_SAMPLE]]
-    shuffled = [cases[index][0] for index in order[:RANDOMISATION_SAMPLE]]
+    drawn = np.random.default_rng(seed).permutation(len(cases))[:FAITHFULNESS_SAMPLE].tolist()
+    explained: list[Explained] = []
+    maps: dict[int, FloatArray] = {}
+    for index, (example, group) in enumerate(cases):
+        one, saliency = explain(classifier, example, group)
+        explained.append(one)
+        if index in drawn:
+            maps[index] = saliency
+        advance()
+    sample = [(explained[index], maps[index]) for index in drawn]
     return Measured(
-        tuple(_explain(classifier, example, group, advance) for example, group in cases),
-        _faithfulness(classifier, faithful, seed, advance),
-        _correlations(bundle, classifier, shuffled, seed, advance),
+        tuple(explained),
+        _faithfulness(classifier, sample, seed, advance),
+        _correlations(bundle, sample[:RANDOMISATION_SAMPLE], seed, advance),
     )
 
 
@@ -98,68 +113,58 @@ def summary(measured: Measured) -> dict[str, Estimate]:
         ("flagged", tuple(one for one in measured.explained if one.flagged)),
     ):
         if chosen:
-            figures |= _localisation_figures(name, chosen)
+            figures |= localisation_figures(name, chosen)
     return figures | _faithfulness_figures(measured.faithfulness)
 
 
-def _explain(classifier: Classifier, example: Example, group: int, advance: Advance) -> Explained:
+def explain(classifier: Classifier, example: Example, group: int) -> tuple[Explained, FloatArray]:
+    """What is kept of every radiograph, and the map's values (`SaliencyMap`)."""
     pixels = read_pixels(example.path)
-    prediction, saliency, _ = classifier.classify([pixels])[0]
-    advance()
-    return Explained(
+    prediction, saliency, _ = classifier.classify([pixels], [example.region.upper()])[0]
+    explained = Explained(
         example,
         group,
         prediction.probability,
         prediction.operating_point is not None,
         localise(saliency, example.boxes, *pixels.shape),
     )
+    return explained, saliency.values
 
 
 def _faithfulness(
-    classifier: Classifier, cases: Sequence[tuple[Example, int]], seed: int, advance: Advance
+    classifier: Classifier, sample: Sample, seed: int, advance: Advance
 ) -> Faithfulness:
     def probabilities(radiographs: Sequence[FloatArray]) -> Figures:
         return np.array([one.prediction.probability for one in classifier.classify(radiographs)])
 
     of_maps, of_noise = [], []
-    for number, (example, _) in enumerate(cases):
-        pixels = read_pixels(example.path)
-        saliency = classifier.classify([pixels])[0].saliency.values
+    for number, (one, saliency) in enumerate(sample):
+        pixels = read_pixels(one.example.path)
         noise = random_order(saliency.shape, seed + number)
         of_maps.append(curves(pixels, saliency, probabilities))
         of_noise.append(curves(pixels, noise, probabilities))
         advance()
-    groups = np.array([group for _, group in cases], np.int32)
+    groups = np.array([one.group for one, _ in sample], np.int32)
     return Faithfulness(tuple(of_maps), tuple(of_noise), groups)
 
 
 def _correlations(
-    bundle: ModelBundle,
-    classifier: Classifier,
-    examples: Sequence[Example],
-    seed: int,
-    advance: Advance,
+    bundle: ModelBundle, sample: Sample, seed: int, advance: Advance
 ) -> dict[Depth, float]:
-    radiographs = [read_pixels(example.path) for example in examples]
-    before = _maps(classifier, radiographs)
+    before = [saliency for _, saliency in sample]
     found = {}
     for depth in Depth:
         other = Classifier(randomised(bundle, depth, seed))
-        found[depth] = mean_rank_correlation(before, _maps(other, radiographs, advance))
+        after = []
+        for one, _ in sample:
+            after.append(other.classify([read_pixels(one.example.path)])[0].saliency.values)
+            advance()
+        found[depth] = mean_rank_correlation(before, after)
     return found
 
 
-def _maps(
-    classifier: Classifier, radiographs: Sequence[FloatArray], advance: Advance = lambda: None
-) -> list[FloatArray]:
-    maps = []
-    for pixels in radiographs:
-        maps.append(classifier.classify([pixels])[0].saliency.values)
-        advance()
-    return maps
-
-
-def _localisation_figures(name: str, chosen: Sequence[Explained]) -> dict[str, Estimate]:
+def localisation_figures(name: str, chosen: Sequence[Explained]) -> dict[str, Estimate]:
+    """Means with intervals by group; `name` says of which radiographs."""
     groups = np.array([one.group for one in chosen], np.int32)
     figures = {
         "peak in box": [one.localisation.peak_in_box for one in chosen],

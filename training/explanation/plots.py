@@ -3,19 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.figure import Figure
 
 from training.explanation.faithfulness import Curves
 from training.explanation.measure import Faithfulness, Figures
 
-mpl.use("Agg")
-from matplotlib import pyplot as plt  # after the choice of a backend without display
-
 
 def plot_curves(path: Path, found: Faithfulness) -> None:
     """Mean insertion and deletion curves, of the maps and of noise, as PNG."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
     for axis, kind in zip(axes, ("insertion", "deletion"), strict=True):
         for label, curves in (("saliency map", found.of_maps), ("map of noise", found.of_noise)):
             axis.plot(*_mean(curves, kind), marker="o", markersize=3, label=label)
@@ -23,7 +21,6 @@ def plot_curves(path: Path, found: Faithfulness) -> None:
     axes[0].set_ylabel("fracture probability, mean")
     axes[0].legend(frameon=False)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def _mean(curves: Sequence[Curves], kind: str) -> tuple[Figures, Figures]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 from rich.table import Table
 
 from worker.commands.console import Json, out, print_json, progress_bar
-from worker.errors import ExtraMissing
+from worker.commands.model_options import require_training_extra
 
 if TYPE_CHECKING:  # the commands import it: it needs the training extra
     from training.controls import MetadataAuc
@@ -136,9 +135,7 @@ def read_labelled(data: Path, layout: str) -> "LabelledFolder":
     Raises:
         ExtraMissing: the training extra is not installed.
     """
-    for package in ("scipy", "sklearn"):
-        if find_spec(package) is None:
-            raise ExtraMissing(package, "training")
+    require_training_extra()
     from training.data.layouts import read_labelled_folder
 
     return read_labelled_folder(data, layout)

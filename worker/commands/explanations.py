@@ -1,6 +1,7 @@
 """`fracture-screen explanations`: saliency maps measured, and scored by readers."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,8 @@ from rich.table import Table
 
 from worker.commands.console import Json, out, print_json, progress_bar, settings_of
 from worker.commands.data import Data, LayoutName, read_labelled
+from worker.commands.model_options import AnyNameOption, registry_if_there, require_training_extra
+from worker.model_updates.library import CHAMPION, find_model
 
 if TYPE_CHECKING:  # the commands import it: it needs the training extra
     from models.bundle import ModelBundle
@@ -25,9 +28,6 @@ SplitFile = Annotated[
     typer.Option("--split", help="Split file; only its part --part is used. None: all."),
 ]
 Part = Annotated[str, typer.Option(help="Part of the split, such as test.")]
-Bundle = Annotated[
-    Path | None, typer.Option("--model", help="Bundle folder; default: the model in use.")
-]
 
 
 @explanations_app.command("measure")
@@ -38,7 +38,7 @@ def measure_maps(
     split: SplitFile = None,
     part: Part = "test",
     layout: LayoutName = "auto",
-    model: Bundle = None,
+    model: AnyNameOption = CHAMPION,
     seed: Annotated[int, typer.Option(help="Of the samples and of the shuffled weights.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -49,11 +49,14 @@ def measure_maps(
 
     Example: `fracture-screen explanations measure --data fracatlas --split split.json --out maps`
     """
+    require_training_extra("matplotlib")
     folder = read_labelled(data, layout)
     from training.explanation import measure
+    from training.explanation.plots import plot_curves
+    from training.split_file import read_part
 
     bundle = _bundle(context, model)
-    cases = measure.boxed(*_chosen(folder, split, part))
+    cases = measure.boxed(read_part(folder, split, part))
     out_folder.mkdir(parents=True)
     with progress_bar() as progress:
         task = progress.add_task("explaining", total=measure.steps(len(cases)))
@@ -62,7 +65,7 @@ def measure_maps(
     content = _as_json(bundle, folder, measured, figures)
     (out_folder / "metrics.json").write_text(json.dumps(content, indent=2) + "\n")
     _write_radiographs(out_folder / "radiographs.csv", folder, measured)
-    _plot_curves(out_folder / "curves.png", measured)
+    plot_curves(out_folder / "curves.png", measured.faithfulness)
     if as_json:
         print_json(content)
     else:
@@ -77,7 +80,7 @@ def make_sheet(
     split: SplitFile = None,
     part: Part = "test",
     layout: LayoutName = "auto",
-    model: Bundle = None,
+    model: AnyNameOption = CHAMPION,
     cases: Annotated[int, typer.Option(min=1, help="Radiographs, half of them fractured.")] = 40,
     seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
 ) -> None:
@@ -86,10 +89,11 @@ def make_sheet(
     Example: `fracture-screen explanations sheet --data fracatlas --split split.json --out sheet`
     """
     folder = read_labelled(data, layout)
+    from training.split_file import read_part
     from worker.scoring_pictures import write_cases
 
     bundle = _bundle(context, model)
-    examples, _ = _chosen(folder, split, part)
+    examples = read_part(folder, split, part).examples
     out_folder.mkdir(parents=True)
     with progress_bar() as progress:
         task = progress.add_task("drawing", total=None)
@@ -108,6 +112,7 @@ def score_sheets(
 
     Example: `fracture-screen explanations score reader-a.csv reader-b.csv`
     """
+    require_training_extra()
     from training.explanation import scoring_sheet
 
     scores = scoring_sheet.read_sheets(sheets)
@@ -127,30 +132,15 @@ def score_sheets(
     out.print(agreement if pairs else "One reader: no agreement to measure.")
 
 
-def _bundle(context: typer.Context, model: Path | None) -> "ModelBundle":
-    from models.bundle import load_bundle
+def _bundle(context: typer.Context, name: str) -> "ModelBundle":
     from worker.composition import quieten_tensorflow
 
     quieten_tensorflow()
-    return load_bundle(model or settings_of(context).model.bundle)
+    settings = settings_of(context)
+    return find_model(name, settings, registry_if_there(settings)).load()
 
 
-def _chosen(
-    folder: "LabelledFolder", split: Path | None, part: str
-) -> tuple[list["Example"], list[int]]:
-    """The part's radiographs and their groups; without a split each is a group of its own."""
-    if split is None:
-        return list(folder.examples), list(range(len(folder.examples)))
-    from training.split_file import load_split
-
-    loaded = load_split(split, folder)
-    if part not in loaded.part_of:
-        raise typer.BadParameter(f"{split} has no part {part!r}, but {', '.join(loaded.parts)}")
-    rows = loaded.rows(part)
-    return [folder.examples[row] for row in rows], [int(loaded.groups[row]) for row in rows]
-
-
-def _drawn(examples: list["Example"], count: int, seed: int) -> list["Example"]:
+def _drawn(examples: Sequence["Example"], count: int, seed: int) -> list["Example"]:
     """Half fractured and half not, as far as there are, in a random order."""
     import numpy as np
 
@@ -213,12 +203,6 @@ def _write_radiographs(path: Path, folder: "LabelledFolder", measured: "Measured
                     f"{found.iou:.4f}",
                 )
             )
-
-
-def _plot_curves(path: Path, measured: "Measured") -> None:
-    from training.explanation.plots import plot_curves
-
-    plot_curves(path, measured.faithfulness)
 
 
 def _words(name: str) -> str:

@@ -14,10 +14,9 @@ from worker.settings import Settings
 Name = Annotated[
     str, typer.Argument(help="As `model list` shows it, or the beginning of its digest.")
 ]
-AnyName = Annotated[
-    str, typer.Argument(help="As `model list` shows it, or champion, settings, or a folder.")
-]
-Data = Annotated[Path, typer.Option(help="Folder of labelled radiographs.")]
+_ANY_NAME = "As `model list` shows it, or champion, settings, or a folder."
+AnyName = Annotated[str, typer.Argument(help=_ANY_NAME)]
+AnyNameOption = Annotated[str, typer.Option("--model", help=_ANY_NAME)]
 SplitFile = Annotated[
     Path | None, typer.Option("--split", help="Split file: only its part `test` is used.")
 ]

@@ -13,9 +13,9 @@ from db.states import ModelState
 from models.bundle import load_bundle
 from models.classifier import Classifier
 from worker.commands.console import Json, err, out, print_json, progress_bar, settings_of
+from worker.commands.data import Data
 from worker.commands.model_options import (
     AnyName,
-    Data,
     Name,
     Reason,
     SplitFile,

@@ -85,11 +85,5 @@ def _drawn(frame: ClassifiedFrame) -> npt.NDArray[np.uint8]:
 
 def _side_by_side(pictures: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     """On black, tops aligned: an unflagged view has no caption strip."""
-    rows = max(picture.shape[0] for picture in pictures)
-    columns = sum(picture.shape[1] for picture in pictures)
-    canvas = np.zeros((rows, columns, 3), np.uint8)
-    left = 0
-    for picture in pictures:
-        canvas[: picture.shape[0], left : left + picture.shape[1]] = picture
-        left += picture.shape[1]
-    return canvas
+    rows = max(len(picture) for picture in pictures)
+    return np.hstack([np.pad(one, ((0, rows - len(one)), (0, 0), (0, 0))) for one in pictures])

@@ -21,8 +21,8 @@ from training.data.example import Example
 from training.data.fingerprints import file_sha256
 from training.data.layouts import AUTO, read_labelled_folder
 from training.data.pixels import read_pixels
-from training.split_file import load_split
-from training.splits import TEST, connected_groups
+from training.split_file import read_part
+from training.splits import TEST
 from training.statistics.calibration import Binning, brier, calibration_error
 from training.statistics.figures import auc, sensitivity, specificity
 from training.statistics.intervals import Estimate, bootstrap, wilson, with_interval
@@ -80,19 +80,17 @@ def read_evaluation_set(data: Path, split_file: Path | None) -> EvaluationSet:
     """A folder of labelled radiographs in any layout, or the test part that `split_file` names.
 
     Raises:
-        DataError: the folder or the split file cannot be read, or they do not fit each other.
-        NothingToDo: the split has no test part, or all radiographs have the same label.
+        DataError: the folder or the split file cannot be read, they do not fit each other, or the
+            split has no test part.
+        NothingToDo: all radiographs have the same label.
     """
-    folder = read_labelled_folder(data, AUTO)
-    examples, groups, split_digest = folder.examples, connected_groups(folder.examples), ""
-    if split_file is not None:
-        split = load_split(split_file, folder)
-        rows, split_digest = list(split.rows(TEST)), split.digest
-        examples, groups = tuple(examples[row] for row in rows), np.array(split.groups)[rows]
-    if len({example.fractured for example in examples}) < 2:
+    part = read_part(read_labelled_folder(data, AUTO), split_file, TEST)
+    if len({example.fractured for example in part.examples}) < 2:
         where = data if split_file is None else f"the part {TEST!r} of {split_file}"
         raise NothingToDo(f"{where} must hold fractured and other radiographs")
-    return EvaluationSet(examples, groups, _digest(data, examples), split_digest)
+    return EvaluationSet(
+        part.examples, part.groups, _digest(data, part.examples), part.split_digest
+    )
 
 
 def score(

@@ -1,6 +1,5 @@
 """Bundles in the data folder: brought in once, checked, never changed; and found by name."""
 
-import os
 import re
 import shutil
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from db.registry import ModelRecord, ModelRegistry, NewModel
+from dicom_node.spool import sync_folder, write_file_durably
 from models.bundle import CARD_FILE, SCOPE_FILE, WEIGHTS_FILE, ModelBundle, load_bundle
 from models.classifier import Classifier
 from models.errors import BundleError
@@ -156,14 +156,12 @@ def _copy(source: Path, target: Path, digest: str) -> None:
         for name in (CARD_FILE, WEIGHTS_FILE, SCOPE_FILE):
             if name == SCOPE_FILE and not (source / name).is_file():
                 continue  # the card tells whether it should be there: `_holds` looks
-            shutil.copyfile(source / name, copy / name)
-            _sync(copy / name)
+            write_file_durably(copy / name, (source / name).read_bytes())
         if not _holds(copy, digest):
             raise BundleError(f"{source} changed while it was copied: import it again")
-        _sync(copy)
         shutil.rmtree(target, ignore_errors=True)  # a damaged copy of the same bundle
         copy.rename(target)
-        _sync(target.parent)
+        sync_folder(target.parent)
 
 
 def _holds(folder: Path, digest: str) -> bool:
@@ -171,11 +169,3 @@ def _holds(folder: Path, digest: str) -> bool:
         return load_bundle(folder).identity.digest == digest
     except BundleError:
         return False
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -65,7 +65,7 @@ def report_model(bundle: ModelBundle) -> ReportModel:
         sensitive_threshold=bundle.operating_points.sensitive,
         specific_threshold=bundle.operating_points.specific,
         summary=(
-            performance(bundle.card["metrics"]["test"]),
+            performance(bundle.card["metrics"]),
             *region_points(bundle),
             *bundle.limits,
         ),

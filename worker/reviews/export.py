@@ -7,9 +7,9 @@ stays in the data folder. What is burned into a picture outside the blanked corn
 import csv
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from db.reviews import NewReview, ReviewedInstance
 from dicom_node.errors import DicomNodeError
 from dicom_node.header import read_header
 from dicom_node.radiograph import PixelLimits, Radiograph
+from dicom_node.spool import sync_folder, write_file_durably
 from worker.errors import NothingToDo
 from worker.screening import ReadRadiographs
 
@@ -67,7 +68,7 @@ def export_reviews(
     blank: float,
     on_review: Callable[[], None] = lambda: None,
 ) -> Exported:
-    """Write `out`/images/*.png, images.csv and README.txt.
+    """Write `out`/images/*.png, labels.csv and README.txt.
 
     Args:
         blank: side of the blanked corners as a share of the shorter side, in [0, 0.5].
@@ -97,18 +98,32 @@ def export_reviews(
 
 
 def salt_in(data_folder: Path) -> bytes:
-    """The secret of this installation, made at the first call: 32 random bytes, for us alone."""
+    """The secret of this installation, made at the first call: 32 random bytes, for us alone.
+
+    Raises:
+        NothingToDo: the file holds something else; pseudonyms made with it would be no secret.
+    """
     path = data_folder / "reviews" / "salt"
+    if not path.exists():
+        _make_salt(path)
+    salt = path.read_bytes()
+    if len(salt) != _SALT_BYTES:
+        raise NothingToDo(
+            f"{path} has {len(salt)} bytes instead of {_SALT_BYTES}: restore it from a backup, or "
+            "delete it for new pseudonyms, which will not match those of earlier exports"
+        )
+    return salt
+
+
+def _make_salt(path: Path) -> None:
+    """It appears whole; of two that make one, the first wins."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(_SALT_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.read_bytes()
+    unfinished = path.with_name(f"unfinished-{secrets.token_hex(8)}")
+    write_file_durably(unfinished, secrets.token_bytes(_SALT_BYTES))
+    with suppress(FileExistsError):
+        path.hardlink_to(unfinished)
+    unfinished.unlink()
+    sync_folder(path.parent)
 
 
 def blank_corners(picture: Pixels, share: float) -> Pixels:

@@ -25,7 +25,7 @@ def ids(path: Path) -> str:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=ids)
 def test_every_command_that_a_document_names_exists(document: Path) -> None:
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    for word in re.findall(r"fracture-screen (?:--config \S+ )?([a-z]+)", document.read_text()):
+    for word in re.findall(r"fracture-screen (?:--config \S+ )?([a-z-]+)", document.read_text()):
         assert word in known, f"fracture-screen {word}"
 
 

@@ -14,7 +14,7 @@ from models.architectures import (
 )
 from models.engine import get_weights, head_of, set_weights
 from models.errors import BundleError
-from models.gradcam import MapHead, grad_cam_plus_plus
+from models.gradcam import MapHead
 from tests.unit.models.bundles import random_weights
 
 SIZE, CHANNELS = 64, 24
@@ -76,7 +76,7 @@ def test_the_map_that_is_shown_peaks_where_the_fracture_map_does() -> None:
         f"{MAP_LAYER}/bias": np.array([-3.0], np.float32),
         "peak_weight/kernel": np.array([[0.5]], np.float32),
     }
-    shown = grad_cam_plus_plus(features, head_of(weights).gradient(features))
+    shown = head_of(weights).explain(features)
     assert np.unravel_index(shown.argmax(), shown.shape) == (2, 5)
 
 

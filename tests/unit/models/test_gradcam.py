@@ -16,7 +16,7 @@ from models.architectures import (
 )
 from models.bundle import DEFAULT_BUNDLE, load_bundle
 from models.engine import KerasEngine, dense_head, get_weights, set_weights
-from models.gradcam import DenseHead, grad_cam, grad_cam_plus_plus, to_saliency_map
+from models.gradcam import DenseHead, grad_cam, grad_cam_plus_plus, hires_cam, to_saliency_map
 from models.prediction import FloatArray
 from models.preprocessing import Letterbox
 from tests.unit.models.bundles import random_weights
@@ -182,6 +182,21 @@ def test_grad_cam_and_grad_cam_plus_plus_agree_with_a_hand_reckoned_example() ->
     assert grad_cam_plus_plus(features, gradients) == pytest.approx(
         np.array([[weight * 1.0, weight * 3.0]])
     )
+
+
+def test_hires_cam_is_grad_cam_where_all_cells_have_one_gradient() -> None:
+    random = np.random.default_rng(5)
+    features = random.uniform(0, 1, (3, 4, 6)).astype(np.float32)
+    gradients = random.normal(size=6)
+    assert hires_cam(features, gradients) == pytest.approx(grad_cam(features, gradients))
+
+
+def test_hires_cam_leaves_out_what_the_score_does_not_come_from() -> None:
+    """A channel is as active in two cells, but the score answers to it in the first one only."""
+    features = np.array([[[2.0], [2.0], [0.0]]], np.float32)
+    gradients = np.array([[[0.5], [0.0], [0.5]]])
+    assert hires_cam(features, gradients) == pytest.approx(np.array([[1.0, 0.0, 0.0]]))
+    assert grad_cam(features, gradients)[0, 0] == grad_cam(features, gradients)[0, 1] > 0
 
 
 def test_a_map_of_zeros_becomes_a_saliency_map_of_zeros() -> None:

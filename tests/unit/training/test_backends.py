@@ -18,7 +18,7 @@ from tests.paths import REPOSITORY
 from tests.unit.training.labelled_folders import INPUT_SIZE, TINY, draw_fracatlas, tiny_backbone
 from training.data.pixels import read_pixels
 
-BACKENDS = [name for name in ("tensorflow", "jax", "torch") if find_spec(name)]
+BACKENDS = ["tensorflow", "jax", *(["torch"] if find_spec("torch") else [])]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

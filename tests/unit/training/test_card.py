@@ -13,12 +13,13 @@ from models.calibration import Calibration
 from models.prediction import OperatingPoints
 from models.pretrained import Pretrained
 from tests.unit.training.labelled_folders import make_recipe
-from training import card
-from training.card import ModelName, ScoredExamples, figures, make_card
+from training import scored as scoring
+from training.card import ModelName, make_card, split_facts
 from training.data.body_parts import LIMBS
 from training.data.example import Example, LabelledFolder
 from training.presets import PRESETS
 from training.recipe import Recipe
+from training.scored import Decision, ScoredExamples, decide, figures, judge, metrics
 from training.splits import Split
 from training.statistics.intervals import with_interval
 
@@ -42,7 +43,7 @@ POINTS = OperatingPoints(0.3, 0.8)
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card, "with_interval", partial(with_interval, samples=30))
+    monkeypatch.setattr(scoring, "with_interval", partial(with_interval, samples=30))
 
 
 def test_figures_without_hardware_leave_those_radiographs_out() -> None:
@@ -52,13 +53,10 @@ def test_figures_without_hardware_leave_those_radiographs_out() -> None:
     assert metrics["test"]["radiographs"] == 60
     assert metrics["test_without_hardware"]["radiographs"] == 45
     kept = ~test.hardware
-    assert metrics["test_without_hardware"] == figures(
-        ScoredExamples(
-            test.logits[kept], test.fractured[kept], test.hardware[kept], test.groups[kept]
-        ),
-        Calibration(**made["calibration"]),
-        OperatingPoints(**made["operating_points"]),
-    )
+    points = OperatingPoints(**made["operating_points"])
+    plain = test.chosen(kept)
+    judged = judge(plain, Decision(Calibration(**made["calibration"]), points))
+    assert metrics["test_without_hardware"] == figures(plain, judged, points)
 
 
 def test_hardware_moves_the_figures_that_show_it_only() -> None:
@@ -92,13 +90,13 @@ def test_calibration_and_operating_points_are_chosen_on_validation_data_alone() 
     assert first["operating_points"] == second["operating_points"]
     assert first["metrics"]["test"] != second["metrics"]["test"]
     at = first["metrics"]["validation"]["operating_points"]
-    assert at["sensitive"]["sensitivity"]["value"] >= card.SENSITIVITY_GOAL
-    assert at["specific"]["specificity"]["value"] >= card.SPECIFICITY_GOAL
+    assert at["sensitive"]["sensitivity"]["value"] >= scoring.SENSITIVITY_GOAL
+    assert at["specific"]["specificity"]["value"] >= scoring.SPECIFICITY_GOAL
 
 
 def test_figures_count_what_they_were_measured_on() -> None:
     scored = make_scored(60, seed=4)
-    made = figures(scored, CALIBRATION, POINTS)
+    made = figures(scored, judge(scored, Decision(CALIBRATION, POINTS)), POINTS)
     probabilities = CALIBRATION.probability(scored.logits)
     assert (made["radiographs"], made["fractured"], made["groups"]) == (60, 20, 12)
     at = made["operating_points"]
@@ -195,14 +193,19 @@ def _make_card(
     data: LabelledFolder = DATA,
     recipe: Recipe | None = None,
 ) -> dict[str, Any]:
+    """As `train` makes it."""
+    recipe, decision = recipe or make_recipe(), decide(validation)
+    pretrained = Pretrained("drawn.npz", "a" * 64, ("conv1",), ())
     return make_card(
         ModelName("test-net", "0.0.1"),
-        recipe or make_recipe(),
+        recipe,
         data,
-        SPLIT,
-        pretrained=Pretrained("drawn.npz", "a" * 64, ("conv1",), ()),
+        decision,
+        pretrained=pretrained,
         cells=14,
-        split_is_given=True,
-        validation=validation,
-        test=test,
+        facts=split_facts(data, SPLIT, recipe, pretrained, is_given=True),
+        metrics={
+            "validation": figures(validation, judge(validation, decision), decision.points),
+            **metrics("test", test, judge(test, decision), decision.points),
+        },
     )

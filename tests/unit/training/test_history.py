@@ -23,11 +23,18 @@ def test_the_first_of_equal_epochs_is_the_best_by_auc_or_by_loss() -> None:
     assert best_epoch(history, Watched.LOSS) == history[2]
 
 
-@pytest.mark.parametrize("watched", Watched)
+@pytest.mark.parametrize("watched", [Watched.AUC, Watched.LOSS])
 def test_a_figure_that_is_not_a_number_is_worse_than_any(watched: Watched) -> None:
     broken, sound = make_history([float("nan"), 0.1], losses=[float("nan"), 9.0])
     assert is_better(sound, broken, watched)
     assert not is_better(broken, sound, watched)
+
+
+def test_where_nothing_is_watched_the_last_epoch_is_kept() -> None:
+    history = make_history([0.9, 0.5], losses=[0.1, 0.5])
+    assert best_epoch(history, Watched.NOTHING) == history[1]
+    with pytest.raises(ValueError, match="cosine"):
+        replace(AUC, watched=Watched.NOTHING)
 
 
 @pytest.mark.parametrize(

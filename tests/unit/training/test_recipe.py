@@ -56,7 +56,7 @@ def test_what_a_file_leaves_out_has_its_default() -> None:
         ("epochs = 2.5", "epochs is 2.5; int is meant"),
         ("epochs = true", "epochs is True; int is meant"),
         ('class_weights = "yes"', "class_weights is 'yes'; bool is meant"),
-        ('watched = "accuracy"', "watched is 'accuracy'; auc, loss is meant"),
+        ('watched = "accuracy"', "watched is 'accuracy'; auc, loss, nothing is meant"),
         ("augmentation = 3", "augmentation is 3; Augmentation is meant"),
         ("[architecture]\noutputs = 3", "1 or 2 outputs, not 3"),
         ("[architecture]\ninput_size = 384", "input size is 384, the preprocessing's 224"),
@@ -114,8 +114,8 @@ def test_a_protocol_in_words_follows_its_recipe() -> None:
     averaged = replace(PRESETS["paper_b_balanced"], average_decay=0.99)
     assert protocol(averaged) == (
         "The pretrained backbone was frozen. Head: global average pooling, dropout 0.3, dense 512, "
-        "softmax over two. Adam, learning rate 0.000552, halved after 2 epochs without a better "
-        "validation loss, stopped after 30, at most 30; batch 32; seed 7. Weights averaged over "
+        "softmax over two. Adam, learning rate 0.000552, halved after 30 epochs without a better "
+        "validation AUC, stopped after 30, at most 30; batch 32; seed 7. Weights averaged over "
         "steps with decay 0.99. Categorical cross-entropy with class weights; the rarer class "
         "shown again until both are equal. Input normalised as imagenet. Augmentation: horizontal "
         "flip, rotation ≤ 15°, zoom ± 10 %, shift ± 10 %, brightness ± 20 %, contrast ± 20 %."

@@ -12,7 +12,7 @@ from tests.unit.training.drawn import draw, draw_table, write_picture
 from training.data.example import LabelledFolder
 from training.data.layouts import read_labelled_folder
 from training.errors import DataError
-from training.split_file import Verification, load_split, save_split
+from training.split_file import Verification, load_split, read_part, save_split
 from training.splits import make_split, shares_plan
 
 PLAN = shares_plan((72, 18, 10), 3)
@@ -35,6 +35,29 @@ def test_a_split_is_loaded_as_it_was_saved(
     data: LabelledFolder, saved: Path, verification: Verification
 ) -> None:
     assert load_split(saved, data, verification) == make_split(data.examples, PLAN)
+
+
+def test_a_part_is_its_radiographs_with_the_groups_of_the_split(
+    data: LabelledFolder, saved: Path
+) -> None:
+    split = make_split(data.examples, PLAN)
+    part = read_part(data, saved, "test")
+    assert len(part.examples) == split.part_of.count("test") > 0
+    for example, group in zip(part.examples, part.groups, strict=True):
+        row = data.examples.index(example)
+        assert (split.part_of[row], split.groups[row]) == ("test", group)
+    assert part.split_digest == split.digest
+    with pytest.raises(DataError, match="has no part 'fold 0', but train, validation, test"):
+        read_part(data, saved, "fold 0")
+
+
+def test_without_a_split_a_part_is_all_radiographs_a_patients_two_in_one_group(
+    data: LabelledFolder,
+) -> None:
+    part = read_part(data, None, "test")
+    assert (part.examples, part.split_digest) == (data.examples, "")
+    assert [list(part.groups).count(group) for group in part.groups] == [2] * 40
+    assert (part.groups[::2] == part.groups[1::2]).all()
 
 
 def test_a_split_file_says_how_it_was_made_and_holds_one_line_per_radiograph(saved: Path) -> None:

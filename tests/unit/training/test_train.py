@@ -30,8 +30,9 @@ from tests.unit.training.labelled_folders import (
     make_recipe,
     tiny_backbone,
 )
-from training import card, train
-from training.card import ModelName, ScoredExamples
+from training import scored as scoring
+from training import train
+from training.card import ModelName
 from training.data.example import LabelledFolder
 from training.data.fracatlas import ATTRIBUTION
 from training.data.layouts import read_labelled_folder
@@ -39,9 +40,11 @@ from training.data.pixels import read_pixels
 from training.errors import DataError, RunError
 from training.progress import Progress
 from training.recipe import Recipe, recipe_from_toml
+from training.scored import Decision, ScoredExamples, figures, judge
 from training.split_file import load_split
 from training.splits import Split, folds_plan, make_split, shares_plan
 from training.statistics.intervals import with_interval
+from training.train import Learned
 
 Runner = Callable[..., Path]
 BATCHES = 4
@@ -81,7 +84,7 @@ def run(data: LabelledFolder, backbone_weights: Path) -> Iterator[Runner]:
     """`train` with a network, data and intervals that take a second instead of an hour."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BACKBONES, TINY, tiny_backbone)
-        patch.setattr(card, "with_interval", partial(with_interval, samples=20))
+        patch.setattr(scoring, "with_interval", partial(with_interval, samples=20))
         yield partial(_train, data, backbone_weights=backbone_weights)
 
 
@@ -127,9 +130,9 @@ def test_a_bundle_serves_what_its_card_was_measured_on(
             list(bundle.calibration.probability(scored.logits)), abs=1e-6
         )
         assert list(scored.fractured) == [picture.fractured for picture in pictures]
-        assert bundle.card["metrics"][part] == card.figures(
-            scored, bundle.calibration, bundle.operating_points
-        )
+        points = bundle.operating_points
+        judged = judge(scored, Decision(bundle.calibration, points))
+        assert bundle.card["metrics"][part] == figures(scored, judged, points)
 
 
 def test_a_card_tells_the_recipe_and_the_split_of_its_run(two_epochs: Finished) -> None:
@@ -434,13 +437,14 @@ def _finish(run: Runner, recipe: Recipe, out: Path, **options: Any) -> Finished:
     """Run, keeping what the card was made of."""
     scored: dict[str, ScoredExamples] = {}
     told: list[Progress] = []
+    score = Learned.score
 
-    def remember(*arguments: Any, **parts: Any) -> dict[str, Any]:  # Any: as `make_card` takes
-        scored.update(parts)
-        return card.make_card(*arguments, **parts)
+    def remember(learned: Learned, part: str) -> ScoredExamples:
+        scored[part] = score(learned, part)
+        return scored[part]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "make_card", remember)
+        patch.setattr(Learned, "score", remember)
         run(recipe, out=out, report=told.append, **options)
     return Finished(out, scored, told)
 

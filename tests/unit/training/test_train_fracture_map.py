@@ -13,11 +13,12 @@ from models.classifier import Classifier
 from tests.unit.training.labelled_folders import (
     INPUT_SIZE,
     TINY,
+    draw_boxes,
     draw_fracatlas,
     make_recipe,
     tiny_backbone,
 )
-from training import card
+from training import scored
 from training.augmentation import Augmentation
 from training.card import ModelName
 from training.data.example import LabelledFolder
@@ -52,16 +53,13 @@ def recipe(epochs: int = 2) -> Recipe:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> LabelledFolder:
     folder = draw_fracatlas(tmp_path_factory.mktemp("data") / "fracatlas")
-    lines = [f"IMG{number:07d}.png,5,5,12,9" for number in range(1, 24, 2)]
-    table = "\n".join(["image_id,x,y,width,height", *lines]) + "\n"
-    (folder / "fracture_boxes.csv").write_text(table)
-    return read_labelled_folder(folder)
+    return read_labelled_folder(draw_boxes(folder))
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(BACKBONES, TINY, tiny_backbone)
-    monkeypatch.setattr(card, "with_interval", partial(with_interval, samples=20))
+    monkeypatch.setattr(scored, "with_interval", partial(with_interval, samples=20))
 
 
 def run(data: LabelledFolder, out: Path, chosen: Recipe, **options: object) -> Path:

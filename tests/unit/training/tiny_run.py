@@ -14,7 +14,7 @@ from pathlib import Path
 from models import architectures
 from models.architectures import Architecture
 from tests.unit.training.labelled_folders import INPUT_SIZE, TINY, make_recipe, tiny_backbone
-from training import card
+from training import scored
 from training.card import ModelName
 from training.data.layouts import read_labelled_folder
 from training.freezing import BatchNormalization, Freezing
@@ -49,7 +49,7 @@ def run(
     data: Path, weights: Path, out: Path, *, resume: bool = False, kill_at: int | None = None
 ) -> None:
     architectures.BACKBONES[TINY] = tiny_backbone  # type: ignore[index]
-    card.with_interval = partial(with_interval, samples=20)
+    scored.with_interval = partial(with_interval, samples=20)
     train(
         read_labelled_folder(data),
         everything_recipe(),

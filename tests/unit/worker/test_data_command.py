@@ -112,6 +112,6 @@ def test_confounds_tell_what_each_attribute_knows(
 def test_the_training_extra_is_named_where_it_is_missing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.commands.data.find_spec", lambda name: None)
+    monkeypatch.setattr("worker.commands.model_options.find_spec", lambda name: None)
     done = data("check", "--data", folder)
     assert "scipy is missing; install the training extra" in str(done.exception)

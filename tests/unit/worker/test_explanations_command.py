@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.unit.training.labelled_folders import draw_fracatlas
+from tests.unit.training.labelled_folders import draw_boxes, draw_fracatlas
 from training.explanation.scoring_sheet import CRITERIA
 from worker.cli import app
 
@@ -22,11 +22,7 @@ def explanations(*words: object) -> Result:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Eight radiographs; the four fractured ones have a box."""
-    drawn = draw_fracatlas(tmp_path / "data", count=8)
-    lines = [f"IMG{number:07d}.png,5,5,12,9" for number in (1, 3, 5, 7)]
-    table = "\n".join(["image_id,x,y,width,height", *lines]) + "\n"
-    (drawn / "fracture_boxes.csv").write_text(table)
-    return drawn
+    return draw_boxes(draw_fracatlas(tmp_path / "data", count=8))
 
 
 def test_maps_are_measured_against_boxes_and_against_what_knows_nothing(

@@ -18,7 +18,7 @@ from tests.unit.training.labelled_folders import (
     make_rows,
     tiny_backbone,
 )
-from training import card
+from training import scored
 from training.errors import RecipeError, RunError
 from training.presets import PRESETS
 from training.recipe import Recipe, recipe_to_toml
@@ -59,7 +59,7 @@ def test_a_table_of_pictures_is_split_trained_on_and_gone_on_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BACKBONES, TINY, tiny_backbone)  # type: ignore[misc]
-    monkeypatch.setattr(card, "with_interval", partial(with_interval, samples=20))
+    monkeypatch.setattr(scored, "with_interval", partial(with_interval, samples=20))
     data = _draw_table(tmp_path / "data")
     split, recipe, out = (tmp_path / name for name in ("split.json", "own.toml", "run"))
     recipe.write_text(recipe_to_toml(make_recipe(epochs=1)))

@@ -1,0 +1,147 @@
+"""What a network scored on labelled radiographs, and what is decided and reported from it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.calibration import Calibration
+from models.prediction import OperatingPoints
+from training.statistics.calibration import fit_calibration
+from training.statistics.figures import auc, sensitivity, specificity
+from training.statistics.intervals import Estimate, with_interval
+from training.statistics.operating_points import choose_operating_points
+
+SENSITIVITY_GOAL = 0.95
+SPECIFICITY_GOAL = 0.95
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredExamples:
+    """Radiographs with the network's logits; all arrays (n).
+
+    `hardware` is true also where the data set does not say that there is none.
+    """
+
+    logits: Floats
+    fractured: Flags
+    hardware: Flags
+    groups: npt.NDArray[np.int32]
+
+    def chosen(self, rows: Flags) -> "ScoredExamples":
+        """Those of `rows` (n)."""
+        return ScoredExamples(
+            self.logits[rows], self.fractured[rows], self.hardware[rows], self.groups[rows]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How logits become probabilities, and from which ones a radiograph is flagged."""
+
+    calibration: Calibration
+    points: OperatingPoints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """Probabilities and which radiographs reach each operating point; all arrays (n)."""
+
+    probabilities: Floats
+    sensitive: Flags
+    specific: Flags
+
+    def chosen(self, rows: Flags) -> "Judged":
+        """Those of `rows` (n)."""
+        return Judged(self.probabilities[rows], self.sensitive[rows], self.specific[rows])
+
+
+def decide(scored: ScoredExamples) -> Decision:
+    """Calibration and operating points for the goals, from radiographs kept from training.
+
+    Raises:
+        RunError: the network does not rank fractures higher.
+    """
+    calibration = fit_calibration(scored.logits, scored.fractured)
+    points = choose_operating_points(
+        calibration.probability(scored.logits),
+        scored.fractured,
+        sensitivity_goal=SENSITIVITY_GOAL,
+        specificity_goal=SPECIFICITY_GOAL,
+    )
+    return Decision(calibration, points)
+
+
+def judge(scored: ScoredExamples, decision: Decision) -> Judged:
+    """The radiographs as serving would judge them."""
+    probabilities = decision.calibration.probability(scored.logits)
+    points = decision.points
+    return Judged(
+        probabilities, probabilities >= points.sensitive, probabilities >= points.specific
+    )
+
+
+def judge_cross_fitted(scored: ScoredExamples, folds: npt.NDArray[np.int64]) -> Judged:
+    """Each fold (n) judged by what the others decide: no radiograph has a say in its own figure."""
+    count = len(folds)
+    judged = Judged(np.zeros(count), np.zeros(count, np.bool_), np.zeros(count, np.bool_))
+    for fold in np.unique(folds):
+        own = folds == fold
+        found = judge(scored.chosen(own), decide(scored.chosen(~own)))
+        judged.probabilities[own] = found.probabilities
+        judged.sensitive[own], judged.specific[own] = found.sensitive, found.specific
+    return judged
+
+
+def metrics(
+    part: str, scored: ScoredExamples, judged: Judged, points: OperatingPoints
+) -> dict[str, Any]:
+    """`figures` of a part, and of those that show no metal where they are of both kinds."""
+    plain = ~scored.hardware
+    found = {part: figures(scored, judged, points)}
+    if len(np.unique(scored.fractured[plain])) == 2:
+        name = f"{part}_without_hardware"
+        found[name] = figures(scored.chosen(plain), judged.chosen(plain), points)
+    return found
+
+
+def figures(scored: ScoredExamples, judged: Judged, points: OperatingPoints) -> dict[str, Any]:
+    """AUC, and sensitivity and specificity at both operating points, with 95 % intervals."""
+
+    def estimate(figure: Callable[..., float], values: npt.NDArray[Any]) -> dict[str, float]:
+        interval = with_interval(figure, values.astype(float), scored.fractured, scored.groups)
+        return as_json(interval)
+
+    at_points = {
+        name: {
+            "threshold": threshold,
+            "sensitivity": estimate(_sensitivity, getattr(judged, name)),
+            "specificity": estimate(_specificity, getattr(judged, name)),
+        }
+        for name, threshold in asdict(points).items()
+    }
+    return {
+        "radiographs": len(scored.fractured),
+        "fractured": int(scored.fractured.sum()),
+        "groups": len(np.unique(scored.groups)),
+        "auc": estimate(auc, judged.probabilities),
+        "operating_points": at_points,
+    }
+
+
+def as_json(estimate: Estimate) -> dict[str, float]:
+    """An estimate in a card, to four decimals."""
+    return {key: round(value, 4) for key, value in asdict(estimate).items()}
+
+
+def _sensitivity(flagged: Floats, fractured: Flags) -> float:
+    return sensitivity(flagged, fractured, 0.5)
+
+
+def _specificity(flagged: Floats, fractured: Flags) -> float:
+    return specificity(flagged, fractured, 0.5)

@@ -259,7 +259,9 @@ class Cohort:
     def _train_fold(self, variant: str, split: Split) -> Arrays:
         labels, recipe = self._fractured, self.recipes.get(variant, self._balanced)
         if variant == SHUFFLED:
-            labels = shuffled_labels(labels, split, TRAIN, self.settings.seed)
+            # Of validation too: an epoch chosen by true labels knows something of them.
+            for part in (TRAIN, VALIDATION):
+                labels = shuffled_labels(labels, split, part, self.settings.seed)
         head = self._train(recipe, split, labels)
         return {part: self._log_odds(head, split, part) for part in (VALIDATION, TEST)}
 
@@ -272,7 +274,7 @@ class Cohort:
     def _train(self, recipe: Recipe, split: Split, labels: npt.NDArray[np.bool_]) -> Head:
         train, held = list(split.rows(TRAIN)), list(split.rows(VALIDATION))
         copies = Copies(self._copies, self._counts, self._global_rows(split, TRAIN), labels[train])
-        validation = Held(self._plain[held], self._fractured[held])
+        validation = Held(self._plain[held], labels[held])
         self._trained += 1
 
         def advance(epoch: Epoch) -> None:

@@ -175,7 +175,7 @@ def controls_table(metrics: Json) -> str:
     rows = [
         ["balanced, grouped folds", decimal(folds[BALANCED]["auc"]), grouped],
         [
-            "the same, training labels dealt anew (0.5 is meant)",
+            "the same, labels dealt anew in training and validation (0.5 is meant)",
             decimal(folds[SHUFFLED]["auc"]),
             grouped,
         ],

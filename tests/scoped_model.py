@@ -51,7 +51,7 @@ def draw_limb(seed: int) -> FloatArray:
 def bundle_that_knows_limbs() -> ModelBundle:
     """For body part HAND or none stated."""
     limbs = np.stack([square(draw_limb(seed)) for seed in range(300)])
-    scope = fit_scope(EdgeNetwork(), PREPROCESSING, limbs, range(200), range(200, 300))
+    scope = fit_scope(EdgeNetwork(), PREPROCESSING, limbs, range(300), range(300))
     return replace(
         chosen_bundle(), weights=identity_head(6), preprocessing=PREPROCESSING, scope=scope
     )

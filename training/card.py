@@ -4,14 +4,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from models.pretrained import Pretrained
 from training.data.body_parts import body_parts
 from training.data.example import LabelledFolder
 from training.presets import PRESETS
 from training.protocol import protocol
 from training.recipe import Recipe
-from training.scored import SENSITIVITY_GOAL, SPECIFICITY_GOAL, Decision
+from training.scored import SENSITIVITY_GOAL, SPECIFICITY_GOAL, Decision, as_json
 from training.splits import TEST, TRAIN, VALIDATION, Split
+from training.statistics.intervals import wilson
 
 Facts = Mapping[str, Any]
 """Any: JSON."""
@@ -97,6 +101,12 @@ def folds_facts(
         "operating_points": f"chosen on held-out radiographs of all folds: {_GOALS}; the "
         "figures of each fold are at points that the other folds chose",
     }
+
+
+def rejections(rejected: Mapping[str, npt.NDArray[np.bool_]]) -> Facts:
+    """Of the card's scope: which radiographs of a part it leaves unanalysed, with an interval."""
+    shares = {part: wilson(int(one.sum()), len(one)) for part, one in rejected.items()}
+    return {"rejected": {part: as_json(share) for part, share in shares.items()}}
 
 
 def _parted_by(data: LabelledFolder) -> str:

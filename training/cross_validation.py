@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from models.bundle import ModelBundle, load_bundle, rounded_for_storage, save_bundle
 from models.classifier import Classifier
-from training.card import ModelName, folds_facts, make_card
+from training.card import ModelName, folds_facts, make_card, rejections
 from training.data.example import LabelledFolder
 from training.errors import RecipeError
 from training.explanation.measure import Explained, explain, localisation_figures
@@ -49,7 +49,7 @@ TABLE_FILE = "held-out.csv"
 METRICS_FILE = "metrics.json"
 _COLUMNS = (
     *("picture", "fold", "fractured", "logit"),
-    *("probability", "sensitive", "specific", "peak_in_box"),
+    *("probability", "sensitive", "specific", "peak_in_box", "rejected"),
 )
 PART = "cross_validation"
 """Of the card's figures."""
@@ -93,9 +93,12 @@ def score_folds(run: CrossValidation, only: Collection[int] = ()) -> list[int]:
         if (folder / SCORES_FILE).is_file():
             continue
         learned = _learn(run, folder, _without(run, fold), f"fold {fold}")
-        scored = learned.score(TEST)
+        held_out = {
+            "logits": learned.score(TEST).logits,
+            "rejected": learned.rejected(TEST, learned.scope()),
+        }
         with replacing(folder / SCORES_FILE) as file:
-            np.savez(file, allow_pickle=False, logits=scored.logits)
+            np.savez(file, allow_pickle=False, **held_out)
     return [fold for fold in range(count) if not (run.run_folder(fold) / SCORES_FILE).is_file()]
 
 
@@ -109,7 +112,7 @@ def write_bundle(run: CrossValidation, name: ModelName) -> Path:
         run.data.examples, (TRAIN,), [TRAIN] * len(run.folds.part_of), run.folds.groups
     )
     learned = _learn(run, run.out / ALL_FOLDER, everything, "all")
-    scored = _held_out(run)
+    scored = _scored(run)
     judged = judge_cross_fitted(scored, run.fold_of)
     decision = decide(scored)
     card = make_card(
@@ -126,14 +129,16 @@ def write_bundle(run: CrossValidation, name: ModelName) -> Path:
         run.data.examples, decision.calibration.probability(scored.logits)
     )
     card["metrics"][PART] |= _more_figures(run, scored, judged)
-    folder = run.out / BUNDLE_FOLDER
-    save_bundle(folder, card, learned.weights)
+    rejected = _held_out(run, "rejected").astype(np.bool_)
+    card["scope"] |= rejections({PART: rejected})
+    folder, scope = run.out / BUNDLE_FOLDER, learned.scope()
+    save_bundle(folder, card, learned.weights, scope)
     explained = _explained(run, load_bundle(folder))
     if explained:
         found = localisation_figures("all", explained)
         card["explanation"] = {name: as_json(one) for name, one in found.items()}
-    save_bundle(folder, card, learned.weights)
-    _write_table(run, scored, judged, explained)
+    save_bundle(folder, card, learned.weights, scope)
+    _write_table(run, scored, judged, rejected, explained)
     told = {"metrics": card["metrics"], "explanation": card.get("explanation")}
     write_text(run.out / METRICS_FILE, json.dumps(told, indent=2) + "\n")
     return folder
@@ -171,15 +176,19 @@ def _learn(run: CrossValidation, folder: Path, split: Split, name: str) -> Learn
     )
 
 
-def _held_out(run: CrossValidation) -> ScoredExamples:
-    """All radiographs, each scored by the network that had not seen it."""
-    logits = np.zeros(len(run.fold_of))
+def _held_out(run: CrossValidation, name: str) -> npt.NDArray[np.float64]:
+    """An array of `SCORES_FILE` for all radiographs, each by the network that had not seen it."""
+    found = np.zeros(len(run.fold_of))
     for fold in range(len(run.folds.parts)):
         with np.load(run.run_folder(fold) / SCORES_FILE, allow_pickle=False) as stored:
-            logits[run.fold_of == fold] = stored["logits"]
+            found[run.fold_of == fold] = stored[name]
+    return found
+
+
+def _scored(run: CrossValidation) -> ScoredExamples:
     examples = run.data.examples
     return ScoredExamples(
-        logits,
+        _held_out(run, "logits"),
         np.array([example.fractured for example in examples], np.bool_),
         np.array([example.hardware is not False for example in examples], np.bool_),
         np.array(run.folds.groups, np.int32),
@@ -218,7 +227,11 @@ def _explained(run: CrossValidation, bundle: ModelBundle) -> list[Explained]:
 
 
 def _write_table(
-    run: CrossValidation, scored: ScoredExamples, judged: Judged, explained: Sequence[Explained]
+    run: CrossValidation,
+    scored: ScoredExamples,
+    judged: Judged,
+    rejected: npt.NDArray[np.bool_],
+    explained: Sequence[Explained],
 ) -> None:
     """One line per radiograph."""
     peaks = {one.example.path: int(one.localisation.peak_in_box) for one in explained}
@@ -236,5 +249,6 @@ def _write_table(
                     int(judged.sensitive[row]),
                     int(judged.specific[row]),
                     peaks.get(example.path, ""),
+                    int(rejected[row]),
                 )
             )

@@ -1,11 +1,14 @@
 """Fits what a bundle's network calls within its scope (`models.scope`), when it is trained."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import chain, islice
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from sklearn.covariance import ledoit_wolf
+from sklearn.model_selection import GroupKFold
 
 from models.architectures import KerasModel
 from models.prediction import FloatArray
@@ -13,7 +16,9 @@ from models.preprocessing import Preprocessing, letterbox, to_network_input
 from models.scope import MOST_AXES, Description, Scope, Spread, describe
 
 QUANTILE = 0.995
-"""Of held-out radiographs' distances: the threshold."""
+"""Of radiographs' distances from how the others are spread: the threshold."""
+FOLDS = 5
+"""Of groups of radiographs, each of which is measured by a spread of the others."""
 
 Random = np.random.Generator
 
@@ -28,8 +33,8 @@ def fit_scope(
     network: KerasModel,
     preprocessing: Preprocessing,
     squares: FloatArray,
-    training: Sequence[int],
-    held_out: Sequence[int],
+    rows: Sequence[int],
+    groups: Sequence[int],
     *,
     seed: int = 0,
     on_progress: Callable[[], None] = lambda: None,
@@ -39,50 +44,66 @@ def fit_scope(
     Args:
         network: (n, size, size, 3) → (features, logits), with the weights that will be served.
         squares: (all, size, size) in [0, 1], as serving letterboxes them.
-        training: rows that show how radiographs spread; each counts as it is and once `varied`.
-        held_out: rows that the network did not learn from; they set the threshold, likewise.
+        rows: radiographs (n) that show how they spread; each counts as it is and once `varied`.
+        groups: (n); what hangs together never measures itself.
         seed: of the variations.
-        on_progress: called for each of the rows.
+        on_progress: called twice for each of the rows.
 
     Raises:
-        ValueError: fewer than two training radiographs, or no held-out ones.
+        ValueError: fewer than two groups.
     """
-    described = [
-        _descriptions(network, preprocessing, squares, rows, seed, on_progress)
-        for rows in (training, held_out)
-    ]
-    return scope_of(*described)
-
-
-def scope_of(training: Description, held_out: Description) -> Scope:
-    """From descriptions of radiographs; see `spread_of`."""
-    return Scope(
-        features=spread_of(training.features, held_out.features),
-        texture=spread_of(training.texture, held_out.texture),
+    plain = (np.asarray(squares[row], np.float32) for row in rows)
+    others = (
+        varied(np.asarray(squares[row], np.float32), preprocessing, _random(seed, row))
+        for row in rows
     )
+    described = _describe(network, preprocessing, chain(plain, others), on_progress)
+    twice = [*groups, *groups]
+    return Scope(spread_of(described.features, twice), spread_of(described.texture, twice))
 
 
-def spread_of(training: FloatArray, held_out: FloatArray) -> Spread:
-    """From numbers (n, d): covariance of the first ones, threshold by the others.
+def outside_scope(
+    scope: Scope,
+    network: KerasModel,
+    preprocessing: Preprocessing,
+    squares: FloatArray,
+    rows: Sequence[int],
+    on_progress: Callable[[], None] = lambda: None,
+) -> npt.NDArray[np.bool_]:
+    """Which of the rows (n) a network with this scope rejects."""
+    pictures = (np.asarray(squares[row], np.float32) for row in rows)
+    described = _describe(network, preprocessing, pictures, on_progress)
+    return np.asarray(scope.excess(described) > 1)
 
-    The covariance of the standardised numbers is shrunk by Ledoit and Wolf (2004).
+
+def spread_of(numbers: FloatArray, groups: Sequence[int]) -> Spread:
+    """From numbers (n, d) of radiographs in groups (n).
+
+    Mean and covariance are those of all; the threshold comes from distances that each fold of
+    groups has from a spread of the others, as no radiograph to come will have shaped it.
 
     Raises:
-        ValueError: fewer than two, or no held-out ones.
+        ValueError: fewer than two groups.
     """
-    if len(training) < 2 or not len(held_out):
-        raise ValueError(
-            f"a scope needs 2 training and 1 held-out radiographs, not {len(training)} and "
-            f"{len(held_out)}"
-        )
-    mean, deviation = training.mean(axis=0), training.std(axis=0)
+    count = len(np.unique(np.asarray(groups)))
+    if count < 2:
+        raise ValueError(f"a scope needs radiographs of 2 groups, not of {count}")
+    distances = np.zeros(len(numbers))
+    for others, own in GroupKFold(min(FOLDS, count)).split(numbers, groups=groups):
+        distances[own] = _unbounded(numbers[others]).distance(numbers[own])
+    return replace(_unbounded(numbers), threshold=float(np.quantile(distances, QUANTILE)))
+
+
+def _unbounded(numbers: FloatArray) -> Spread:
+    """Without a threshold: covariance of the standardised numbers, shrunk by Ledoit and Wolf."""
+    mean, deviation = numbers.mean(axis=0), numbers.std(axis=0)
     deviation = np.where(deviation > _CONSTANT, deviation, 1.0)
-    covariance, _ = ledoit_wolf((training - mean) / deviation, assume_centered=True)
+    covariance, _ = ledoit_wolf((numbers - mean) / deviation, assume_centered=True)
     ascending, vectors = np.linalg.eigh(covariance)
     variances, axes = np.maximum(ascending[::-1], _CONSTANT), vectors[:, ::-1]
     kept = min(MOST_AXES, len(variances))
     rest = variances[kept:]
-    unbounded = Spread(
+    return Spread(
         mean=np.asarray(mean, np.float32),
         deviation=np.asarray(deviation, np.float32),
         axes=np.asarray(axes[:, :kept], np.float32),
@@ -90,7 +111,6 @@ def spread_of(training: FloatArray, held_out: FloatArray) -> Spread:
         rest_variance=float(rest.mean()) if len(rest) else 1.0,
         threshold=1.0,
     )
-    return replace(unbounded, threshold=float(np.quantile(unbounded.distance(held_out), QUANTILE)))
 
 
 def varied(square: FloatArray, preprocessing: Preprocessing, random: Random) -> FloatArray:
@@ -112,30 +132,31 @@ def varied(square: FloatArray, preprocessing: Preprocessing, random: Random) -> 
     return letterbox(seen, preprocessing)[0]
 
 
-def _descriptions(
+def _random(seed: int, row: int) -> Random:
+    return np.random.default_rng((seed, row))
+
+
+def _describe(
     network: KerasModel,
     preprocessing: Preprocessing,
-    squares: FloatArray,
-    rows: Sequence[int],
-    seed: int,
+    pictures: Iterable[FloatArray],
     on_progress: Callable[[], None],
 ) -> Description:
-    """Of the n rows, and of a variation of each."""
+    """Of n letterboxed squares; `on_progress` is called for each.
+
+    Raises:
+        ValueError: there are none.
+    """
     found: list[Description] = []
-    for start in range(0, len(rows), _BATCH):
-        chosen = rows[start : start + _BATCH]
-        plain = np.stack([np.asarray(squares[row], np.float32) for row in chosen])
-        others = [
-            varied(square, preprocessing, np.random.default_rng((seed, row)))
-            for square, row in zip(plain, chosen, strict=True)
-        ]
-        for batch in (plain, np.stack(others)):
-            inputs = to_network_input(batch, preprocessing.normalization)
-            found.append(describe(batch, np.asarray(network.predict_on_batch(inputs)[0])))
-        for _ in chosen:
+    waiting = iter(pictures)
+    while batch := list(islice(waiting, _BATCH)):
+        squares = np.stack(batch)
+        inputs = to_network_input(squares, preprocessing.normalization)
+        found.append(describe(squares, np.asarray(network.predict_on_batch(inputs)[0])))
+        for _ in batch:
             on_progress()
     if not found:
-        raise ValueError("a scope needs training and held-out radiographs")
+        raise ValueError("a scope needs radiographs")
     return Description(
         np.concatenate([one.features for one in found]),
         np.concatenate([one.texture for one in found]),

@@ -16,12 +16,14 @@ from models.architectures import FEATURES_LAYER, KerasModel
 from models.bundle import Weights, rounded_for_storage, save_bundle
 from models.engine import set_weights
 from models.errors import PretrainedError
+from models.folding import with_folded_batch_normalization
 from models.prediction import FloatArray
 from models.pretrained import Pretrained, build_pretrained, folded_batch_normalizations
+from models.scope import Scope
 from training.batch_normalization import restore_statistics
 from training.batches import AugmentedBatches, Labels, MapTargets, Rows, network_inputs
 from training.cache import serving_squares, training_side, training_squares
-from training.card import ModelName, make_card, split_facts
+from training.card import ModelName, make_card, rejections, split_facts
 from training.data.example import Box, Example, LabelledFolder
 from training.data.pixels import read_pixels
 from training.errors import DataError, RunError
@@ -41,6 +43,7 @@ from training.run_folder import (
     load_weights,
     write_text,
 )
+from training.scope import fit_scope, outside_scope
 from training.scored import ScoredExamples, decide, figures, judge, metrics
 from training.split_file import save_split
 from training.splits import (
@@ -121,7 +124,9 @@ def train(
         [data.examples[row] for row in chosen.rows(VALIDATION)],
         judge(validation, decision).probabilities,
     )
-    save_bundle(out / BUNDLE_FOLDER, card, learned.weights)
+    scope = learned.scope()
+    card["scope"] |= rejections({TEST: learned.rejected(TEST, scope)})
+    save_bundle(out / BUNDLE_FOLDER, card, learned.weights, scope)
     return out / BUNDLE_FOLDER
 
 
@@ -150,6 +155,31 @@ class Learned:
             fractured=radiographs.fractured(part),
             hardware=np.array([example.hardware is not False for example in examples]),
             groups=np.array([radiographs.split.groups[row] for row in rows], np.int32),
+        )
+
+    def scope(self) -> Scope:
+        """What the training part tells of the kind of picture that the network knows."""
+        radiographs, rows = self.radiographs, list(self.radiographs.split.rows(TRAIN))
+        return fit_scope(
+            with_folded_batch_normalization(self.network),
+            radiographs.recipe.preprocessing,
+            radiographs.serving_squares(),
+            rows,
+            [radiographs.split.groups[row] for row in rows],
+            seed=radiographs.recipe.seed,
+            on_progress=counting("fitting the scope", 2 * len(rows), radiographs.report),
+        )
+
+    def rejected(self, part: str, scope: Scope) -> Labels:
+        """Which radiographs (n) of a part would be left unanalysed."""
+        radiographs, rows = self.radiographs, list(self.radiographs.split.rows(part))
+        return outside_scope(
+            scope,
+            with_folded_batch_normalization(self.network),
+            radiographs.recipe.preprocessing,
+            radiographs.serving_squares(),
+            rows,
+            counting("measuring the scope", len(rows), radiographs.report),
         )
 
 

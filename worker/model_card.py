@@ -55,7 +55,12 @@ def model_card(bundle: ModelBundle) -> str:
 def _scope(bundle: ModelBundle) -> str:
     if bundle.scope is None:
         return ""
-    return "; what is unlike its training radiographs it leaves unanalysed"
+    rejected = next(iter(bundle.card["scope"].get("rejected", {}).values()), None)
+    wrongly = ""
+    if rejected:
+        value, low, high = (100 * rejected[key] for key in ("value", "low", "high"))
+        wrongly = f" ({value:.1f} % ({low:.1f}–{high:.1f}) of radiographs that it had not seen)"
+    return f"; what is unlike its training radiographs it leaves unanalysed{wrongly}"
 
 
 def region_points(bundle: ModelBundle) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from models.architectures import BACKBONES, Architecture
 from models.bundle import load_bundle
+from models.classifier import Classifier
 from tests.unit.training.labelled_folders import (
     INPUT_SIZE,
     TINY,
@@ -24,6 +25,7 @@ from training import cross_validation, scored
 from training.card import ModelName
 from training.cross_validation import CrossValidation, score_folds, write_bundle
 from training.data.layouts import read_labelled_folder
+from training.data.pixels import read_pixels
 from training.errors import RecipeError
 from training.progress import Progress
 from training.recipe import Recipe, Schedule, Watched
@@ -101,6 +103,18 @@ def test_the_table_has_a_line_per_radiograph(validated: CrossValidation) -> None
     assert [int(line["fold"]) for line in lines] == list(validated.fold_of)
     marked = [line["peak_in_box"] in ("0", "1") for line in lines]
     assert marked == [bool(example.boxes) for example in validated.data.examples]
+    rejected = np.mean([line["rejected"] == "1" for line in lines])
+    stated = load_bundle(validated.out / "bundle").card["scope"]["rejected"]["cross_validation"]
+    assert stated["value"] == pytest.approx(rejected, abs=1e-4)
+
+
+def test_the_bundle_knows_what_it_learned_from(validated: CrossValidation) -> None:
+    classifier = Classifier(load_bundle(validated.out / "bundle"))
+    pictures = [read_pixels(example.path) for example in validated.data.examples]
+    known = classifier.classify(pictures)
+    assert np.mean([one.outside_scope for one in known]) < 0.2
+    stripes = np.tile(np.arange(48) % 12 < 6, (40, 1)).astype(np.float32)
+    assert classifier.classify([stripes])[0].outside_scope
 
 
 def test_what_is_finished_is_not_done_again(validated: CrossValidation) -> None:

@@ -29,7 +29,7 @@ def gaussian(count: int, numbers: int, seed: int) -> FloatArray:
 def test_about_the_chosen_share_of_unseen_descriptions_lies_beyond_the_threshold(
     numbers: int,
 ) -> None:
-    scope = spread_of(gaussian(3000, numbers, 1), gaussian(2000, numbers, 2))
+    scope = spread_of(gaussian(5000, numbers, 1), range(5000))
     beyond = (scope.excess(gaussian(4000, numbers, 3)) > 1).mean()
     assert beyond == pytest.approx(1 - QUANTILE, abs=0.005)
     assert scope.axes.shape == (numbers, min(numbers, MOST_AXES))
@@ -39,7 +39,7 @@ def test_what_is_ordinary_in_each_number_and_odd_together_is_far_out() -> None:
     random = np.random.default_rng(1)
     along = random.normal(size=(1000, 1))
     together = np.asarray(along + 0.05 * random.normal(size=(1000, 2)), np.float32)
-    scope = spread_of(together, together)
+    scope = spread_of(together, range(1000))
     usual, odd = np.float32([[1.0, 1.0]]), np.float32([[1.0, -1.0]])
     assert scope.excess(usual) < 1 < scope.excess(odd) / 3
 
@@ -47,13 +47,21 @@ def test_what_is_ordinary_in_each_number_and_odd_together_is_far_out() -> None:
 def test_a_number_that_never_varies_does_not_divide_by_nothing() -> None:
     descriptions = gaussian(100, 4, 1)
     descriptions[:, 2] = 7.0
-    assert np.isfinite(spread_of(descriptions, descriptions).distance(descriptions)).all()
+    assert np.isfinite(spread_of(descriptions, range(100)).distance(descriptions)).all()
 
 
-@pytest.mark.parametrize(("training", "held_out"), [(1, 5), (5, 0)])
-def test_too_few_radiographs_are_refused(training: int, held_out: int) -> None:
-    with pytest.raises(ValueError, match="2 training and 1 held-out"):
-        spread_of(gaussian(training, 4, 1), gaussian(held_out, 4, 2))
+def test_the_threshold_is_what_unseen_groups_would_keep() -> None:
+    """Each radiograph ten times: a spread that knew them would set it too low."""
+    ten_times = np.repeat(gaussian(80, 40, 1), 10, axis=0)
+    unseen = gaussian(4000, 40, 2)
+    by_group = spread_of(ten_times, np.repeat(np.arange(80), 10).tolist())
+    one_by_one = spread_of(ten_times, range(800))
+    assert (by_group.excess(unseen) > 1).mean() < 0.1 < (one_by_one.excess(unseen) > 1).mean()
+
+
+def test_radiographs_of_one_group_are_too_few() -> None:
+    with pytest.raises(ValueError, match="of 2 groups, not of 1"):
+        spread_of(gaussian(5, 4, 1), [3] * 5)
 
 
 @pytest.mark.parametrize("kind", ["white noise", "text page", "checkerboard", "photograph: temple"])
@@ -71,24 +79,24 @@ def test_the_same_radiographs_and_seed_give_the_same_bytes() -> None:
 
     def fitted(seed: int) -> bytes:
         return scope_to_bytes(
-            fit_scope(EdgeNetwork(), PREPROCESSING, limbs, range(8), range(8, 12), seed=seed)
+            fit_scope(EdgeNetwork(), PREPROCESSING, limbs, range(12), range(12), seed=seed)
         )
 
     assert fitted(1) == fitted(1) != fitted(2)
 
 
-def test_progress_is_told_once_per_radiograph() -> None:
+def test_progress_is_told_once_per_radiograph_and_variation() -> None:
     limbs = np.stack([square(draw_limb(seed)) for seed in range(5)])
     told: list[None] = []
     fit_scope(
         EdgeNetwork(),
         PREPROCESSING,
         limbs,
-        [4, 0, 2],
-        [1],
+        [4, 0, 2, 1],
+        [0, 1, 2, 3],
         on_progress=lambda: told.append(None),
     )
-    assert len(told) == 4
+    assert len(told) == 2 * 4
 
 
 def test_a_variation_is_a_letterboxed_square_too() -> None:

@@ -256,7 +256,7 @@ def test_a_finished_run_that_goes_on_writes_the_same_bundle_without_training(
     run: Runner, one_epoch: Finished, copy: Path
 ) -> None:
     told = _finish(run, make_recipe(epochs=1), copy, resume=True).told
-    assert not told
+    assert {step.stage for step in told} == {"fitting the scope", "measuring the scope"}
     assert _epochs(copy) == [1]
     before, after = load_bundle(one_epoch.out / "bundle"), load_bundle(copy / "bundle")
     assert before.identity == after.identity
@@ -364,7 +364,7 @@ def test_runs_may_share_decoded_radiographs(run: Runner, copy: Path, tmp_path: P
     out = tmp_path / "second"
     recipe = replace(make_recipe(), batch_size=8)
     told = _finish(run, recipe, out, cache=shared).told
-    assert {step.stage for step in told} == {"training"}
+    assert not [step.stage for step in told if step.stage.startswith("reading")]
     assert _contents(shared) == before
     assert not (out / "cache").exists()
 

@@ -26,6 +26,7 @@ from training.card import ModelName, folds_facts, make_card, rejections
 from training.data.example import LabelledFolder
 from training.errors import RecipeError
 from training.explanation.measure import Explained, explain, localisation_figures
+from training.plots import plot_reliability, plot_roc
 from training.progress import Progress, Report, counting
 from training.recipe import Recipe, Watched
 from training.reference import reference_card
@@ -37,7 +38,15 @@ from training.run_folder import (
     replacing,
     write_text,
 )
-from training.scored import Judged, ScoredExamples, as_json, decide, judge_cross_fitted, metrics
+from training.scored import (
+    Judged,
+    ScoredExamples,
+    as_json,
+    decide,
+    judge_cross_fitted,
+    metrics,
+    subgroups,
+)
 from training.splits import TEST, TRAIN, Plan, Split, as_split
 from training.statistics.calibration import Binning, brier, calibration_error
 from training.statistics.figures import auc
@@ -47,6 +56,7 @@ ALL_FOLDER = "all"
 SCORES_FILE = "held-out.npz"
 TABLE_FILE = "held-out.csv"
 METRICS_FILE = "metrics.json"
+ROC_FILE, RELIABILITY_FILE = "roc.png", "reliability.png"
 _COLUMNS = (
     *("picture", "fold", "fractured", "logit"),
     *("probability", "sensitive", "specific", "peak_in_box", "rejected"),
@@ -129,6 +139,7 @@ def write_bundle(run: CrossValidation, name: ModelName) -> Path:
         run.data.examples, decision.calibration.probability(scored.logits)
     )
     card["metrics"][PART] |= _more_figures(run, scored, judged)
+    card["subgroups"] = subgroups(scored, judged.probabilities)
     rejected = _held_out(run, "rejected").astype(np.bool_)
     card["scope"] |= rejections({PART: rejected})
     folder, scope = run.out / BUNDLE_FOLDER, learned.scope()
@@ -139,8 +150,9 @@ def write_bundle(run: CrossValidation, name: ModelName) -> Path:
         card["explanation"] = {name: as_json(one) for name, one in found.items()}
     save_bundle(folder, card, learned.weights, scope)
     _write_table(run, scored, judged, rejected, explained)
-    told = {"metrics": card["metrics"], "explanation": card.get("explanation")}
+    told = {name: card.get(name) for name in ("metrics", "subgroups", "scope", "explanation")}
     write_text(run.out / METRICS_FILE, json.dumps(told, indent=2) + "\n")
+    _plot(run, judged, scored.fractured)
     return folder
 
 
@@ -186,13 +198,8 @@ def _held_out(run: CrossValidation, name: str) -> npt.NDArray[np.float64]:
 
 
 def _scored(run: CrossValidation) -> ScoredExamples:
-    examples = run.data.examples
-    return ScoredExamples(
-        _held_out(run, "logits"),
-        np.array([example.fractured for example in examples], np.bool_),
-        np.array([example.hardware is not False for example in examples], np.bool_),
-        np.array(run.folds.groups, np.int32),
-    )
+    groups = np.array(run.folds.groups, np.int32)
+    return ScoredExamples(run.data.examples, groups, _held_out(run, "logits"))
 
 
 def _more_figures(run: CrossValidation, scored: ScoredExamples, judged: Judged) -> dict[str, Any]:
@@ -224,6 +231,19 @@ def _explained(run: CrossValidation, bundle: ModelBundle) -> list[Explained]:
                 found.append(explained)
                 tick()
     return found
+
+
+def _plot(run: CrossValidation, judged: Judged, fractured: npt.NDArray[np.bool_]) -> None:
+    """ROC and reliability of the probabilities that the other folds calibrated."""
+    likely = np.clip(judged.probabilities, 1e-9, 1 - 1e-9)
+    flagged = {"suspicious": judged.sensitive, "definite": judged.specific}
+    points = {
+        name: (float(one[fractured].mean()), float((~one)[~fractured].mean()))
+        for name, one in flagged.items()
+    }
+    log_odds = np.log(likely / (1 - likely))
+    plot_roc(run.out / ROC_FILE, {"held out": (log_odds, fractured)}, points)
+    plot_reliability(run.out / RELIABILITY_FILE, {"held out": (judged.probabilities, fractured)})
 
 
 def _write_table(

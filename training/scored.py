@@ -1,7 +1,9 @@
 """What a network scored on labelled radiographs, and what is decided and reported from it."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -9,35 +11,52 @@ import numpy.typing as npt
 
 from models.calibration import Calibration
 from models.prediction import OperatingPoints
+from training.data.example import Example
 from training.statistics.calibration import fit_calibration
 from training.statistics.figures import auc, sensitivity, specificity
-from training.statistics.intervals import Estimate, with_interval
+from training.statistics.intervals import BOOTSTRAP_SAMPLES, Estimate, with_interval
 from training.statistics.operating_points import choose_operating_points
+from training.statistics.subgroups import subgroup_table
 
 SENSITIVITY_GOAL = 0.95
 SPECIFICITY_GOAL = 0.95
 
+UNCALIBRATED = Calibration()
+"""σ of the network's own log-odds."""
+
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+Json = dict[str, Any]
+"""Any: what JSON holds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredExamples:
-    """Radiographs with the network's logits; all arrays (n).
+    """Radiographs with their groups and a network's log-odds; all (n)."""
 
-    `hardware` is true also where the data set does not say that there is none.
-    """
-
-    logits: Floats
-    fractured: Flags
-    hardware: Flags
+    examples: Sequence[Example]
     groups: npt.NDArray[np.int32]
+    logits: Floats
+
+    @property
+    def fractured(self) -> Flags:
+        """Labels (n)."""
+        return np.array([one.fractured for one in self.examples], np.bool_)
+
+    @property
+    def hardware(self) -> Flags:
+        """Metal (n); true also where the data set does not say that there is none."""
+        return np.array([one.hardware is not False for one in self.examples], np.bool_)
+
+    @property
+    def probabilities(self) -> Floats:
+        """σ of the log-odds (n), not calibrated."""
+        return UNCALIBRATED.probability(self.logits)
 
     def chosen(self, rows: Flags) -> "ScoredExamples":
         """Those of `rows` (n)."""
-        return ScoredExamples(
-            self.logits[rows], self.fractured[rows], self.hardware[rows], self.groups[rows]
-        )
+        examples = list(compress(self.examples, rows))
+        return ScoredExamples(examples, self.groups[rows], self.logits[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +117,7 @@ def judge_cross_fitted(scored: ScoredExamples, folds: npt.NDArray[np.int64]) -> 
     return judged
 
 
-def metrics(
-    part: str, scored: ScoredExamples, judged: Judged, points: OperatingPoints
-) -> dict[str, Any]:
+def metrics(part: str, scored: ScoredExamples, judged: Judged, points: OperatingPoints) -> Json:
     """`figures` of a part, and of those that show no metal where they are of both kinds."""
     plain = ~scored.hardware
     found = {part: figures(scored, judged, points)}
@@ -110,10 +127,10 @@ def metrics(
     return found
 
 
-def figures(scored: ScoredExamples, judged: Judged, points: OperatingPoints) -> dict[str, Any]:
+def figures(scored: ScoredExamples, judged: Judged, points: OperatingPoints) -> Json:
     """AUC, and sensitivity and specificity at both operating points, with 95 % intervals."""
 
-    def estimate(figure: Callable[..., float], values: npt.NDArray[Any]) -> dict[str, float]:
+    def estimate(figure: Callable[..., float], values: npt.NDArray[Any]) -> Json:
         interval = with_interval(figure, values.astype(float), scored.fractured, scored.groups)
         return as_json(interval)
 
@@ -134,9 +151,32 @@ def figures(scored: ScoredExamples, judged: Judged, points: OperatingPoints) -> 
     }
 
 
-def as_json(estimate: Estimate) -> dict[str, float]:
-    """An estimate in a card, to four decimals."""
-    return {key: round(value, 4) for key, value in asdict(estimate).items()}
+def subgroups(
+    scored: ScoredExamples, scores: Floats, samples: int = BOOTSTRAP_SAMPLES
+) -> dict[str, list[Json]]:
+    """AUC of scores (n) within regions, views, and with or without hardware."""
+    values = {
+        "region": [one.region or "not stated" for one in scored.examples],
+        "view": [one.view or "not stated" for one in scored.examples],
+        "hardware": [_HARDWARE[one.hardware] for one in scored.examples],
+    }
+    return {
+        name: [
+            {**asdict(line), "estimate": line.estimate and as_json(line.estimate)}
+            for line in subgroup_table(
+                auc, scores, scored.fractured, scored.groups, column, samples=samples
+            )
+        ]
+        for name, column in values.items()
+    }
+
+
+def as_json(estimate: Estimate) -> Json:
+    """To four decimals; NaN, which JSON does not know, as null."""
+    return {
+        name: None if math.isnan(value) else round(value, 4)
+        for name, value in asdict(estimate).items()
+    }
 
 
 def _sensitivity(flagged: Floats, fractured: Flags) -> float:
@@ -145,3 +185,6 @@ def _sensitivity(flagged: Floats, fractured: Flags) -> float:
 
 def _specificity(flagged: Floats, fractured: Flags) -> float:
     return specificity(flagged, fractured, 0.5)
+
+
+_HARDWARE = {True: "with hardware", False: "without hardware", None: "not stated"}

@@ -149,12 +149,10 @@ class Learned:
         radiographs, rows = self.radiographs, self.radiographs.rows(part)
         recipe = radiographs.recipe
         model = compiled(self.network, recipe)
-        examples = [radiographs.examples[row] for row in rows]
         return ScoredExamples(
-            logits=predicted_log_odds(model, recipe, radiographs.serving_squares(), rows),
-            fractured=radiographs.fractured(part),
-            hardware=np.array([example.hardware is not False for example in examples]),
-            groups=np.array([radiographs.split.groups[row] for row in rows], np.int32),
+            [radiographs.examples[row] for row in rows],
+            np.array([radiographs.split.groups[row] for row in rows], np.int32),
+            predicted_log_odds(model, recipe, radiographs.serving_squares(), rows),
         )
 
     def scope(self) -> Scope:

@@ -1,6 +1,6 @@
 """The model card as Markdown, from the bundle alone: docs/model-card.md is this text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.bundle import ModelBundle
@@ -43,6 +43,7 @@ def model_card(bundle: ModelBundle) -> str:
             )
         ),
         _figures(card["metrics"]),
+        *_subgroups(card.get("subgroups", {})),
         *_explanation(card.get("explanation", {})),
         "The command that gives these figures:",
         f"```\n{facts.get('command') or _FIRST_COMMAND}\n```",
@@ -130,6 +131,20 @@ def _split(split: Json) -> str:
         f"{split['train']} radiographs for training, {split['validation']} for validation, "
         f"{split['test']} for test, {how}."
     )
+
+
+def _subgroups(tables: Mapping[str, Sequence[Json]]) -> list[str]:
+    """AUC by region, view and hardware, where measured."""
+    if not tables:
+        return []
+    rows = [
+        f"| {name}: {line['value']} | {line['radiographs']} | {line['fractured']} | "
+        f"{_plain(line['estimate']) if line['estimate'] else line['remark']} |"
+        for name, lines in tables.items()
+        for line in lines
+    ]
+    heads = ["| subgroup | radiographs | fractured | AUC |", "| --- | --- | --- | --- |"]
+    return ["\n".join([*heads, *rows])]
 
 
 def _explanation(figures: Json) -> list[str]:

@@ -13,9 +13,9 @@ from models.prediction import FloatArray
 from models.preprocessing import Letterbox, to_network_input
 from training.data.example import Example
 from training.data.pixels import read_pixels
-from training.experiments.measures import Scored
 from training.plots import Panel
 from training.recipe import Recipe
+from training.scored import ScoredExamples
 
 PER_OUTCOME = 2
 
@@ -32,7 +32,7 @@ GRAD_CAM = Method("Grad-CAM", grad_cam)
 GRAD_CAM_PLUS_PLUS = Method("Grad-CAM++", grad_cam_plus_plus)
 
 
-def drawn_by_outcome(scored: Scored, seed: int) -> Iterator[tuple[str, int]]:
+def drawn_by_outcome(scored: ScoredExamples, seed: int) -> Iterator[tuple[str, int]]:
     """Outcome and place in `scored` of two radiographs each, drawn by the seed, not chosen by
     eye; fewer where there are fewer."""
     random = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ def explain(
     network: KerasModel,
     recipe: Recipe,
     method: Method,
-    scored: Scored,
+    scored: ScoredExamples,
     squares: Mapping[int, FloatArray],
     drawn: Sequence[tuple[str, int]],
 ) -> list[Panel]:

@@ -6,15 +6,23 @@ Intervals are 95 %, by bootstrap over groups.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from models.calibration import Calibration
 from models.prediction import OperatingPoints
-from training.data.example import Example
 from training.errors import RunError
+from training.scored import (
+    SENSITIVITY_GOAL,
+    SPECIFICITY_GOAL,
+    UNCALIBRATED,
+    Json,
+    ScoredExamples,
+    as_json,
+    subgroups,
+)
 from training.statistics.calibration import (
     Binning,
     brier,
@@ -23,7 +31,7 @@ from training.statistics.calibration import (
     fit_temperature,
 )
 from training.statistics.comparison import delong, mcnemar, midranks, permutation_test
-from training.statistics.figures import Confusion, Groups, Labels, Scores, auc, confusion
+from training.statistics.figures import Confusion, Labels, Scores, auc, confusion
 from training.statistics.folds import auc_within_folds
 from training.statistics.intervals import (
     BOOTSTRAP_SAMPLES,
@@ -33,13 +41,6 @@ from training.statistics.intervals import (
 )
 from training.statistics.operating_points import choose_operating_points
 from training.statistics.studies import Aggregation, aggregate
-from training.statistics.subgroups import subgroup_table
-
-SENSITIVITY_GOAL, SPECIFICITY_GOAL = 0.90, 0.95
-"""Of the two operating points, on validation data."""
-
-Json = dict[str, Any]
-"""Any: what JSON holds."""
 
 FIGURES_AT_A_POINT: Mapping[str, Callable[[Confusion], float]] = {
     "accuracy": lambda counts: counts.accuracy,
@@ -51,30 +52,11 @@ FIGURES_AT_A_POINT: Mapping[str, Callable[[Confusion], float]] = {
     "negative_f1": lambda counts: counts.negative_f1,
     "macro_f1": lambda counts: counts.macro_f1,
 }
-IDENTITY = Calibration()
-"""σ of the network's own log-odds."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """Examples with their groups and a network's log-odds; all (n)."""
-
-    examples: Sequence[Example]
-    groups: Groups
-    logits: Scores
-
-    @property
-    def fractured(self) -> Labels:
-        """Labels."""
-        return np.array([one.fractured for one in self.examples], np.bool_)
-
-    @property
-    def probabilities(self) -> Scores:
-        """σ of the log-odds, not calibrated."""
-        return IDENTITY.probability(self.logits)
-
-
-def measure(validation: Scored, test: Scored, samples: int = BOOTSTRAP_SAMPLES) -> Json:
+def measure(
+    validation: ScoredExamples, test: ScoredExamples, samples: int = BOOTSTRAP_SAMPLES
+) -> Json:
     """Everything about one model: thresholds and calibration from validation, figures on test."""
     points = operating_points(validation)
     return {
@@ -88,12 +70,12 @@ def measure(validation: Scored, test: Scored, samples: int = BOOTSTRAP_SAMPLES) 
         "sensitive point": at_threshold(test, points.sensitive, samples),
         "specific point": at_threshold(test, points.specific, samples),
         "calibration": calibrations(validation, test),
-        "subgroups": subgroups(test, samples),
+        "subgroups": subgroups(test, test.logits, samples),
         "studies": studies(test, samples),
     }
 
 
-def measure_folds(folds: Mapping[str, Scored], samples: int = BOOTSTRAP_SAMPLES) -> Json:
+def measure_folds(folds: Mapping[str, ScoredExamples], samples: int = BOOTSTRAP_SAMPLES) -> Json:
     """A cross-validated model: test parts of the folds, each scored by its fold's own model."""
     joined, names = joined_folds(folds)
     figure = auc_within_folds(joined.logits, joined.fractured, names)
@@ -104,15 +86,15 @@ def measure_folds(folds: Mapping[str, Scored], samples: int = BOOTSTRAP_SAMPLES)
         "auc": as_json(bootstrap(figure, joined.groups, samples=samples)),
         "auc of each fold": [_number(auc(one.logits, one.fractured)) for one in folds.values()],
         "one half": at_threshold(joined, 0.5, samples),
-        "subgroups": subgroups(joined, samples),
+        "subgroups": subgroups(joined, joined.logits, samples),
         "studies": studies(joined, samples),
     }
 
 
-def joined_folds(folds: Mapping[str, Scored]) -> tuple[Scored, list[str]]:
+def joined_folds(folds: Mapping[str, ScoredExamples]) -> tuple[ScoredExamples, list[str]]:
     """The folds' test parts one behind the other, and the fold of each radiograph."""
     parts = list(folds.values())
-    joined = Scored(
+    joined = ScoredExamples(
         [example for part in parts for example in part.examples],
         np.concatenate([part.groups for part in parts]),
         np.concatenate([part.logits for part in parts]),
@@ -120,8 +102,8 @@ def joined_folds(folds: Mapping[str, Scored]) -> tuple[Scored, list[str]]:
     return joined, [name for name, part in folds.items() for _ in part.examples]
 
 
-def operating_points(validation: Scored) -> OperatingPoints:
-    """Thresholds on the uncalibrated probability: sensitivity 0.90, specificity 0.95."""
+def operating_points(validation: ScoredExamples) -> OperatingPoints:
+    """Thresholds on the uncalibrated probability: for both goals."""
     return choose_operating_points(
         validation.probabilities,
         validation.fractured,
@@ -130,7 +112,7 @@ def operating_points(validation: Scored) -> OperatingPoints:
     )
 
 
-def at_threshold(test: Scored, threshold: float, samples: int = BOOTSTRAP_SAMPLES) -> Json:
+def at_threshold(test: ScoredExamples, threshold: float, samples: int = BOOTSTRAP_SAMPLES) -> Json:
     """The confusion matrix at a probability, and the figures that follow from it."""
     scores, labels = test.probabilities, test.fractured
 
@@ -151,7 +133,7 @@ def at_threshold(test: Scored, threshold: float, samples: int = BOOTSTRAP_SAMPLE
     }
 
 
-def calibrations(validation: Scored, test: Scored) -> Json:
+def calibrations(validation: ScoredExamples, test: ScoredExamples) -> Json:
     """Brier score and calibration errors on test, uncalibrated and calibrated on validation."""
     found: Json = {}
     for name, calibration in fitted(validation).items():
@@ -167,10 +149,10 @@ def calibrations(validation: Scored, test: Scored) -> Json:
     return found
 
 
-def fitted(validation: Scored) -> dict[str, Calibration]:
+def fitted(validation: ScoredExamples) -> dict[str, Calibration]:
     """Name → calibration; Platt's is left out where a network ranks no better than chance."""
     logits, labels = validation.logits, validation.fractured
-    found = {"none": IDENTITY, "temperature": fit_temperature(logits, labels)}
+    found = {"none": UNCALIBRATED, "temperature": fit_temperature(logits, labels)}
     try:
         found["Platt"] = fit_calibration(logits, labels)
     except RunError:
@@ -178,25 +160,7 @@ def fitted(validation: Scored) -> dict[str, Calibration]:
     return found
 
 
-def subgroups(test: Scored, samples: int = BOOTSTRAP_SAMPLES) -> Json:
-    """AUC within regions, views and with or without hardware."""
-    values = {
-        "region": [one.region or "not stated" for one in test.examples],
-        "view": [one.view or "not stated" for one in test.examples],
-        "hardware": [_HARDWARE[one.hardware] for one in test.examples],
-    }
-    return {
-        name: [
-            {**asdict(line), "estimate": line.estimate and as_json(line.estimate)}
-            for line in subgroup_table(
-                auc, test.logits, test.fractured, test.groups, column, samples=samples
-            )
-        ]
-        for name, column in values.items()
-    }
-
-
-def studies(test: Scored, samples: int = BOOTSTRAP_SAMPLES) -> Json | None:
+def studies(test: ScoredExamples, samples: int = BOOTSTRAP_SAMPLES) -> Json | None:
     """AUC per study by each way to join its views; None where the data state no studies."""
     names = [one.study for one in test.examples]
     if not all(names):
@@ -210,7 +174,9 @@ def studies(test: Scored, samples: int = BOOTSTRAP_SAMPLES) -> Json | None:
 
 
 def compare(
-    first: tuple[Scored, Scored], second: tuple[Scored, Scored], samples: int = BOOTSTRAP_SAMPLES
+    first: tuple[ScoredExamples, ScoredExamples],
+    second: tuple[ScoredExamples, ScoredExamples],
+    samples: int = BOOTSTRAP_SAMPLES,
 ) -> Json:
     """Two models, (validation, test) each, on the same test radiographs."""
     (_, one), (_, other) = first, second
@@ -232,7 +198,9 @@ def compare(
 
 
 def compare_folds(
-    first: Mapping[str, Scored], second: Mapping[str, Scored], samples: int = BOOTSTRAP_SAMPLES
+    first: Mapping[str, ScoredExamples],
+    second: Mapping[str, ScoredExamples],
+    samples: int = BOOTSTRAP_SAMPLES,
 ) -> Json:
     """Two cross-validated models on the same folds."""
     (one, names), (other, _) = joined_folds(first), joined_folds(second)
@@ -255,11 +223,6 @@ def compare_folds(
     }
 
 
-def as_json(estimate: Estimate) -> Json:
-    """NaN, which JSON does not know, as null."""
-    return {name: _number(value) for name, value in asdict(estimate).items()}
-
-
 def _delong(first: Scores, second: Scores, labels: Labels) -> float | None:
     """None where a label has fewer than two radiographs."""
     if min(np.count_nonzero(labels), np.count_nonzero(~labels)) < 2:
@@ -267,7 +230,7 @@ def _delong(first: Scores, second: Scores, labels: Labels) -> float | None:
     return delong(first, second, labels).p
 
 
-def _called(validation: Scored, test: Scored, point: str) -> Labels:
+def _called(validation: ScoredExamples, test: ScoredExamples, point: str) -> Labels:
     points = operating_points(validation)
     thresholds = {
         "one half": 0.5,
@@ -278,7 +241,7 @@ def _called(validation: Scored, test: Scored, point: str) -> Labels:
     return called
 
 
-def _midranks_within(model: Scored, names: Sequence[str]) -> Scores:
+def _midranks_within(model: ScoredExamples, names: Sequence[str]) -> Scores:
     """Folds' models have scales of their own; ranks within a fold are comparable."""
     fold_of, ranks = np.array(names), np.zeros(len(names))
     for name in np.unique(fold_of):
@@ -288,6 +251,3 @@ def _midranks_within(model: Scored, names: Sequence[str]) -> Scores:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
-
-
-_HARDWARE = {True: "with hardware", False: "without hardware", None: "not stated"}

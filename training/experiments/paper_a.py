@@ -22,7 +22,7 @@ from training.data.fingerprints import fingerprint_readable
 from training.errors import RunError
 from training.experiments.explained import GRAD_CAM, drawn_by_outcome, explain
 from training.experiments.leaks import random_split, share_seen
-from training.experiments.measures import Json, Scored, as_json, compare, measure
+from training.experiments.measures import compare, measure
 from training.experiments.pooled_features import weights_digest
 from training.experiments.stages import Arrays, arrays_once, claim, json_once
 from training.freezing import BatchNormalization
@@ -32,6 +32,7 @@ from training.presets import PRESETS
 from training.progress import Progress, Report, counting
 from training.recipe import Recipe
 from training.run_folder import EPOCHS_FILE, RECIPE_FILE
+from training.scored import Json, ScoredExamples, as_json
 from training.splits import TEST, TRAIN, VALIDATION, Plan, Split, make_split, shares_plan
 from training.statistics.figures import Labels, Scores, auc, confusion
 from training.statistics.intervals import BOOTSTRAP_SAMPLES
@@ -155,11 +156,11 @@ class Experiment:
         """That of a run."""
         return self.random if name == RANDOM_SPLIT else self.grouped
 
-    def scored(self, name: str, part: str) -> Scored:
+    def scored(self, name: str, part: str) -> ScoredExamples:
         """A part of its split by a run that is done."""
         split = self.split(name)
         rows = split.rows(part)
-        return Scored(
+        return ScoredExamples(
             [self.data.examples[row] for row in rows],
             np.array([split.groups[row] for row in rows], np.int32),
             self._arrays(name)[part],
@@ -228,7 +229,9 @@ class Experiment:
     def _draw_panels(self, name: str, learned: Learned, logits: Scores) -> None:
         split, recipe = self.split(name), self.settings.runs[name]
         rows = list(split.rows(TEST))
-        test = Scored([self.data.examples[row] for row in rows], np.zeros(0, np.int32), logits)
+        test = ScoredExamples(
+            [self.data.examples[row] for row in rows], np.zeros(0, np.int32), logits
+        )
         drawn = list(drawn_by_outcome(test, self.settings.seed))
         squares = learned.radiographs.serving_squares()
         chosen = {place: squares[rows[place]] for _, place in drawn}

@@ -26,9 +26,6 @@ from training.experiments.explained import GRAD_CAM_PLUS_PLUS, drawn_by_outcome,
 from training.experiments.heads import Copies, Head, Held, head_log_odds, train_head
 from training.experiments.leaks import random_split, share_seen
 from training.experiments.measures import (
-    Json,
-    Scored,
-    as_json,
     compare,
     compare_folds,
     measure,
@@ -46,6 +43,7 @@ from training.plots import plot_panels
 from training.presets import PRESETS
 from training.progress import Progress, Report, counting
 from training.recipe import Recipe
+from training.scored import Json, ScoredExamples, as_json
 from training.split_file import save_split
 from training.splits import (
     TEST,
@@ -153,7 +151,7 @@ class Cohort:
         path.parent.mkdir(parents=True, exist_ok=True)
         return search(path, self.settings.trials, self.settings.seed, self._validation_auc)
 
-    def scored(self, variant: str) -> tuple[Scored, Scored]:
+    def scored(self, variant: str) -> tuple[ScoredExamples, ScoredExamples]:
         """Validation and test part of the split by a variant."""
         arrays = self._fixed(variant)
         return self._as_scored(self.split, VALIDATION, arrays), self._as_scored(
@@ -167,7 +165,7 @@ class Cohort:
             for variant in (RAW, BALANCED, TUNED)
         }
 
-    def scored_folds(self, variant: str) -> dict[str, Scored]:
+    def scored_folds(self, variant: str) -> dict[str, ScoredExamples]:
         """Test parts of the folds by a variant or a control."""
         folds = self.random_folds if variant == RANDOM_FOLDS else self.grouped_folds
         found = {}
@@ -228,9 +226,9 @@ class Cohort:
         chosen: npt.NDArray[np.int64] = self.rows[list(split.rows(part))]
         return chosen
 
-    def _as_scored(self, split: Split, part: str, arrays: Arrays) -> Scored:
+    def _as_scored(self, split: Split, part: str, arrays: Arrays) -> ScoredExamples:
         rows = split.rows(part)
-        return Scored(
+        return ScoredExamples(
             [self.data.examples[row] for row in rows],
             np.array([split.groups[row] for row in rows], np.int32),
             arrays[part],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from training.experiments import theirs
-from training.experiments.measures import Json, fitted
+from training.experiments.measures import fitted
 from training.experiments.paper_a import (
     FROZEN,
     GRADCAM_FILE,
@@ -26,6 +26,7 @@ from training.experiments.tables import (
 )
 from training.plots import plot_confusions, plot_histories, plot_reliability, plot_roc
 from training.run_folder import write_text
+from training.scored import Json
 from training.splits import TEST, TRAIN, VALIDATION
 from training.statistics.figures import Confusion
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.experiments import theirs
-from training.experiments.measures import Json, Scored, fitted
+from training.experiments.measures import fitted
 from training.experiments.paper_b import (
     ALL_REGIONS,
     BALANCED,
@@ -31,6 +31,7 @@ from training.experiments.tables import (
 )
 from training.plots import plot_confusions, plot_histories, plot_reliability, plot_roc
 from training.run_folder import write_text
+from training.scored import Json, ScoredExamples
 from training.statistics.figures import Confusion
 
 TITLES = {RAW: "raw", BALANCED: "balanced", TUNED: "balanced + tuned"}
@@ -185,7 +186,9 @@ def controls_table(metrics: Json) -> str:
     return table(["", "AUC", "test radiographs with their group in training"], rows)
 
 
-def _calibrated(validation: Scored, test: Scored) -> dict[str, tuple[Any, Any]]:  # Any: arrays
+def _calibrated(
+    validation: ScoredExamples, test: ScoredExamples
+) -> dict[str, tuple[Any, Any]]:  # Any: arrays
     names = {"none": "as trained", "temperature": "temperature", "Platt": "Platt"}
     return {
         names[name]: (calibration.probability(test.logits), test.fractured)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from training.experiments.measures import Json
+from training.scored import Json
 
 Models = Mapping[str, Json]
 """Title → what `measures.measure` or `measures.measure_folds` found."""

@@ -77,7 +77,11 @@ def test_figures_without_hardware_are_absent_where_one_label_has_none_left(
 ) -> None:
     scored = make_scored(20, seed=2)
     chosen = scored.fractured if all_fractured else ~scored.fractured
-    test = ScoredExamples(scored.logits, scored.fractured, chosen, scored.groups)
+    examples = [
+        replace(example, hardware=bool(one))
+        for example, one in zip(scored.examples, chosen, strict=True)
+    ]
+    test = replace(scored, examples=examples)
     metrics = _make_card(make_scored(60, seed=1), test)["metrics"]
     assert metrics.keys() == {"validation", "test"}
 
@@ -179,11 +183,14 @@ def make_scored(count: int, seed: int, hardware_every: int = 1000) -> ScoredExam
     """Every third is fractured and scored higher; five neighbours are a group."""
     numbers = np.arange(count)
     fractured = numbers % 3 == 0
+    metal = numbers % hardware_every == hardware_every - 1
     return ScoredExamples(
-        logits=np.random.default_rng(seed).normal(size=count) + 2 * fractured,
-        fractured=fractured,
-        hardware=numbers % hardware_every == hardware_every - 1,
+        examples=[
+            Example(Path(f"{number}.png"), bool(one), (), hardware=bool(shown))
+            for number, one, shown in zip(numbers, fractured, metal, strict=True)
+        ],
         groups=(numbers // 5).astype(np.int32),
+        logits=np.random.default_rng(seed).normal(size=count) + 2 * fractured,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -24,6 +25,7 @@ from tests.unit.training.labelled_folders import (
 from training import cross_validation, scored
 from training.card import ModelName
 from training.cross_validation import CrossValidation, score_folds, write_bundle
+from training.data.example import Example
 from training.data.layouts import read_labelled_folder
 from training.data.pixels import read_pixels
 from training.errors import RecipeError
@@ -95,6 +97,10 @@ def test_the_bundle_states_figures_of_held_out_radiographs(validated: CrossValid
     )
     told = json.loads((validated.out / "metrics.json").read_text())
     assert told["metrics"] == bundle.card["metrics"]
+    assert [line["value"] for line in bundle.card["subgroups"]["region"]] == ["hand"]
+    assert "| region: hand | 36 | 18 | " in model_card(bundle)
+    for name in ("roc.png", "reliability.png"):
+        assert cv2.imread(str(validated.out / name)) is not None
 
 
 def test_the_table_has_a_line_per_radiograph(validated: CrossValidation) -> None:
@@ -160,13 +166,11 @@ def test_no_radiograph_has_a_say_in_how_it_is_judged() -> None:
 
 
 def make_scored(logits: Sequence[float], fractured: Sequence[bool]) -> ScoredExamples:
-    count = len(logits)
-    return ScoredExamples(
-        np.array(logits),
-        np.array(fractured),
-        np.zeros(count, bool),
-        np.arange(count, dtype="int32"),
-    )
+    examples = [
+        Example(Path(f"{number}.png"), bool(one), (), hardware=False)
+        for number, one in enumerate(fractured)
+    ]
+    return ScoredExamples(examples, np.arange(len(logits), dtype="int32"), np.array(logits))
 
 
 def make_validation(folder: Path, out: Path) -> CrossValidation:

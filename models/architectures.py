@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from models.errors import BundleError
 from models.prediction import FloatArray
+from models.preprocessing import Shape
 
 FEATURES_LAYER = "features"
 POOLED_LAYER = "pooled"
@@ -45,7 +46,7 @@ class Architecture:
     name: str = "mobilenet_v2"
     """A key of `BACKBONES`."""
     input_size: int = 224
-    """Side of the square input in pixels, at least 32."""
+    """Rows of the input in pixels, at least 32."""
     hidden_units: int = 128
     dropout: float = 0.2
     """Share of units that a training step drops, in [0, 1)."""
@@ -57,6 +58,8 @@ class Architecture:
     """Layer whose output is A, to leave out what is behind it; empty: the backbone's last."""
     map_channels: int = 0
     """Channels of A below a fracture map; 0: no map, A is the backbone's."""
+    input_columns: int = 0
+    """Of the input; 0: as many as rows."""
 
     def __post_init__(self) -> None:
         if self.outputs not in (1, 2):
@@ -64,9 +67,14 @@ class Architecture:
         if self.map_channels and self.outputs != 1:
             raise ValueError("a network with a fracture map has 1 output")
 
+    @property
+    def shape(self) -> Shape:
+        """Rows and columns of the input."""
+        return self.input_size, self.input_columns or self.input_size
+
 
 def build(architecture: Architecture) -> KerasModel:
-    """Network from float32 (n, size, size, 3) to (features (n, h, w, K), logits (n, outputs)).
+    """Network from float32 (n, rows, columns, 3) to (features (n, h, w, K), logits (n, outputs)).
 
     Its weights are random: `engine.set_weights` or `pretrained.build_pretrained` fill them.
 
@@ -77,7 +85,7 @@ def build(architecture: Architecture) -> KerasModel:
 
 
 def build_backbone(architecture: Architecture) -> KerasModel:
-    """The whole backbone without its top, (n, size, size, 3) → (n, h, w, channels).
+    """The whole backbone without its top, (n, rows, columns, 3) → (n, h, w, channels).
 
     Raises:
         BundleError: unknown architecture.
@@ -88,7 +96,7 @@ def build_backbone(architecture: Architecture) -> KerasModel:
             f"{', '.join(sorted(BACKBONES))}: use a bundle of one of these, or the version of "
             "fracture-screen that the bundle was made with"
         )
-    return BACKBONES[architecture.name](architecture.input_size)
+    return BACKBONES[architecture.name](architecture.shape)
 
 
 def add_head(backbone: KerasModel, architecture: Architecture) -> KerasModel:
@@ -213,15 +221,15 @@ def _hidden_layers(architecture: Architecture) -> list[KerasLayer]:
     return [dropout, hidden] if architecture.dropout_before_hidden else [hidden, dropout]
 
 
-def _from_applications(builder: str, size: int) -> KerasModel:
+def _from_applications(builder: str, shape: Shape) -> KerasModel:
     """Keras' own code for a published network: no weights, no top, no input scaling inside."""
     import keras
 
     build_network: Callable[..., KerasModel] = getattr(keras.applications, builder)
-    return build_network(input_shape=(size, size, 3), include_top=False, weights=None)
+    return build_network(input_shape=(*shape, 3), include_top=False, weights=None)
 
 
-def _resnet_v2(builder: str, size: int) -> KerasModel:
+def _resnet_v2(builder: str, shape: Shape) -> KerasModel:
     """With the first pooling padded as in the network that the public weights come from (SAME).
 
     Keras pads by zeros on both sides, which shifts pooling by a pixel: pooled features then differ
@@ -239,14 +247,14 @@ def _resnet_v2(builder: str, size: int) -> KerasModel:
             return replaced[layer.name](name=layer.name)
         return layer.__class__.from_config(layer.get_config())
 
-    return keras.models.clone_model(_from_applications(builder, size), clone_function=copied)
+    return keras.models.clone_model(_from_applications(builder, shape), clone_function=copied)
 
 
-BACKBONES: Mapping[str, Callable[[int], KerasModel]] = {
+BACKBONES: Mapping[str, Callable[[Shape], KerasModel]] = {
     "mobilenet_v2": partial(_from_applications, "MobileNetV2"),
     "resnet50": partial(_from_applications, "ResNet50"),
     "resnet101": partial(_from_applications, "ResNet101"),
     "resnet50_v2": partial(_resnet_v2, "ResNet50V2"),
     "resnet101_v2": partial(_resnet_v2, "ResNet101V2"),
 }
-"""Name in the card → builder of the backbone without its top for a square input."""
+"""Name in the card → builder of the backbone without its top for an input of a shape."""

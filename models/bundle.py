@@ -180,10 +180,10 @@ def _check_digest(path: Path, stated: str, content: bytes) -> None:
 
 
 def _check_input_sizes(architecture: Architecture, preprocessing: Preprocessing) -> None:
-    if architecture.input_size != preprocessing.input_size:
+    if architecture.shape != preprocessing.shape:
         raise ValueError(
-            f"architecture.input_size is {architecture.input_size}, but "
-            f"preprocessing.input_size is {preprocessing.input_size}"
+            f"the architecture's input is {architecture.shape}, but the preprocessing's is "
+            f"{preprocessing.shape}"
         )
 
 

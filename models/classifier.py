@@ -82,7 +82,7 @@ class Classifier:
         return to_saliency_map(
             self._head.explain(features),
             box,
-            self.bundle.preprocessing.input_size,
+            self.bundle.preprocessing.shape,
             method=self._head.method,
             target_layer=FEATURES_LAYER,
         )

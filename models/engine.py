@@ -24,7 +24,7 @@ class Engine(Protocol):
     """What `Classifier` needs; a faster runtime only has to return the same two arrays."""
 
     def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """(n, size, size, 3) → features (n, h, w, K) and log-odds of fracture (n)."""
+        """(n, rows, columns, 3) → features (n, h, w, K) and log-odds of fracture (n)."""
 
 
 class KerasEngine:
@@ -37,10 +37,9 @@ class KerasEngine:
         set_weights(network, bundle.weights)
         network.trainable = False
         folded = with_folded_batch_normalization(network)
-        size = bundle.architecture.input_size
         self._graph = tf.function(
             lambda batch: folded(batch, training=False),
-            input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)],
+            input_signature=[tf.TensorSpec((None, *bundle.architecture.shape, 3), tf.float32)],
         )
 
     def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.prediction import FloatArray, SaliencyMap
-from models.preprocessing import Letterbox
+from models.preprocessing import Letterbox, Shape
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -124,14 +124,18 @@ def hires_cam(features: FloatArray, gradients: Float64Array) -> Float64Array:
 
 
 def to_saliency_map(
-    activation_map: Float64Array, box: Letterbox, size: int, *, method: str, target_layer: str
+    activation_map: Float64Array, box: Letterbox, shape: Shape, *, method: str, target_layer: str
 ) -> SaliencyMap:
-    """Scale an (h, w) map by its maximum and cut it to what the radiograph covers of the input.
+    """Scale an (h, w) map by its maximum and put it where it lies in the radiograph.
 
-    The result has `box.rows` × `box.columns` values (input pixels), bilinear between the cells.
+    Args:
+        box: where the radiograph lies in the input of `shape`.
+
+    The result covers the whole radiograph in input pixels, bilinear between the cells, and is 0
+    where the network saw nothing of it.
     """
-    square = cv2.resize(activation_map, (size, size), interpolation=cv2.INTER_LINEAR)
-    values = box.crop(square.astype(np.float32))
+    square = cv2.resize(activation_map, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    values = box.frame.spread(box.crop(square.astype(np.float32)))
     peak = float(values.max())
     scaled = values / peak if peak > 0 else np.zeros_like(values)
     return SaliencyMap(scaled, method, target_layer)

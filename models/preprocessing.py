@@ -1,18 +1,22 @@
 """The one way from a radiograph to a network's input, shared by training and serving.
 
-Percentile stretch, aspect-keeping letterbox, three channels in the range that the backbone's
-weights were made for. Nothing else may prepare pixels for a network: a second way would let
-training and serving drift apart.
+The radiograph or what it shows (`framing`), aspect-keeping letterbox, percentile stretch, three
+channels in the range that the backbone's weights were made for. Nothing else may prepare pixels for
+a network: a second way would let training and serving drift apart.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import cv2
 import numpy as np
 
+from models.framing import Frame, content_frame
 from models.prediction import FloatArray
+
+Shape = tuple[int, int]
+"""Rows, columns."""
 
 
 class Normalization(StrEnum):
@@ -28,14 +32,27 @@ class Normalization(StrEnum):
     """[0, 255] less ImageNet's mean, blue first: the public Keras weights of ResNet V1."""
 
 
+class Framing(StrEnum):
+    """Which part of a radiograph a network sees."""
+
+    WHOLE = "whole"
+    CONTENT = "content"
+    """What shows edges (`framing.content_frame`); where the input is higher than wide, turned by a
+    quarter if it lies. Such a network must know limbs from all sides."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
     """Settings that travel in the bundle. Percentiles are of the letterboxed content's pixels."""
 
     input_size: int = 224
+    """Rows of the input."""
     low_percentile: float = 1.0
     high_percentile: float = 99.0
     normalization: Normalization = Normalization.SYMMETRIC
+    input_columns: int = 0
+    """Of the input; 0: as many as rows."""
+    framing: Framing = Framing.WHOLE
 
     def __post_init__(self) -> None:
         if self.normalization not in _SCALE_AND_OFFSET:
@@ -43,51 +60,69 @@ class Preprocessing:
                 f"unknown normalization {self.normalization!r}; this version knows "
                 f"{', '.join(_SCALE_AND_OFFSET)}"
             )
+        if self.framing not in set(Framing):
+            raise ValueError(
+                f"unknown framing {self.framing!r}; this version knows {', '.join(Framing)}"
+            )
+
+    @property
+    def shape(self) -> Shape:
+        """Rows and columns of the input."""
+        return self.input_size, self.input_columns or self.input_size
 
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Where the radiograph lies inside the square input, in input pixels."""
+    """Where a frame of a radiograph lies inside the input, in input pixels."""
 
     top: int
     left: int
     rows: int
     columns: int
+    frame: Frame
 
     @classmethod
-    def fit(cls, rows: int, columns: int, size: int) -> "Letterbox":
-        """The largest centred rectangle of the same aspect inside `size` × `size`."""
-        scale = size / max(rows, columns)
-        fitted_rows, fitted_columns = max(1, round(rows * scale)), max(1, round(columns * scale))
-        return cls(
-            (size - fitted_rows) // 2, (size - fitted_columns) // 2, fitted_rows, fitted_columns
-        )
+    def fit(cls, frame: Frame, shape: Shape) -> "Letterbox":
+        """The largest centred rectangle of the frame's aspect inside an input of `shape`."""
+        rows, columns = frame.shape
+        scale = min(shape[0] / rows, shape[1] / columns)
+        fitted = max(1, round(rows * scale)), max(1, round(columns * scale))
+        return cls((shape[0] - fitted[0]) // 2, (shape[1] - fitted[1]) // 2, *fitted, frame)
 
     def crop(self, square: FloatArray) -> FloatArray:
-        """The part of a (size, size, …) array that the radiograph covers."""
+        """The part of an array of the input's (rows, columns, …) that the frame covers."""
         return square[self.top : self.top + self.rows, self.left : self.left + self.columns]
 
 
+def fit(pixels: FloatArray, preprocessing: Preprocessing, shape: Shape | None = None) -> Letterbox:
+    """Where `letterbox` puts a radiograph (rows, columns)."""
+    shape = shape or preprocessing.shape
+    if preprocessing.framing == Framing.WHOLE:
+        return Letterbox.fit(Frame.whole(*pixels.shape), shape)
+    frame = content_frame(pixels)
+    lies = shape[0] > shape[1] and frame.columns > frame.rows
+    return Letterbox.fit(replace(frame, turned=lies), shape)
+
+
 def letterbox(
-    pixels: FloatArray, preprocessing: Preprocessing, size: int | None = None
+    pixels: FloatArray, preprocessing: Preprocessing, shape: Shape | None = None
 ) -> tuple[FloatArray, Letterbox]:
-    """Contrast-stretched, letterboxed grey square.
+    """Contrast-stretched, letterboxed grey picture: a "square", although some are higher than wide.
 
     Args:
         pixels: float32 (rows, columns) in [0, 1], bone bright.
-        size: side of the square; `preprocessing.input_size` if None (training caches a larger one).
+        shape: of the result; `preprocessing.shape` if None (training caches a larger one).
 
     Returns:
-        float32 (size, size) in [0, 1], border 0; and where the radiograph lies in it.
+        float32 of that shape in [0, 1], border 0; and where the radiograph lies in it.
     """
-    size = size or preprocessing.input_size
-    box = Letterbox.fit(pixels.shape[0], pixels.shape[1], size)
-    interpolation = cv2.INTER_AREA if max(pixels.shape) > size else cv2.INTER_LINEAR
-    content = cv2.resize(pixels, (box.columns, box.rows), interpolation=interpolation)
-    square = np.zeros((size, size), np.float32)
-    square[box.top : box.top + box.rows, box.left : box.left + box.columns] = _stretch(
-        content.astype(np.float32), preprocessing
-    )
+    box = fit(pixels, preprocessing, shape)
+    part = box.frame.cut(pixels)
+    shrinks = part.shape[0] > box.rows or part.shape[1] > box.columns
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    content = cv2.resize(part, (box.columns, box.rows), interpolation=interpolation)
+    square = np.zeros(shape or preprocessing.shape, np.float32)
+    box.crop(square)[:] = _stretch(content.astype(np.float32), preprocessing)
     return square, box
 
 
@@ -101,7 +136,7 @@ def shows_nothing(pixels: FloatArray, preprocessing: Preprocessing) -> bool:
 def to_network_input(
     square: FloatArray, normalization: Normalization = Normalization.SYMMETRIC
 ) -> FloatArray:
-    """Grey (…, size, size) in [0, 1] to the backbone's input (…, size, size, 3)."""
+    """Grey (…, rows, columns) in [0, 1] to the backbone's input (…, rows, columns, 3)."""
     scale, offset = _SCALE_AND_OFFSET[normalization]
     return square[..., np.newaxis] * np.array(scale, np.float32) + np.array(offset, np.float32)
 

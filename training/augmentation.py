@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.prediction import FloatArray
+from models.preprocessing import Shape
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -21,8 +22,8 @@ class Drawn:
 
     matrix: Float64Array
     """(2, 3): pixel (x, y) of the picture → pixel of the result."""
-    size: int
-    """Side of the result."""
+    shape: Shape
+    """Of the result."""
     gain: float = 1.0
     """Factor of all grey values."""
     spread: float = 1.0
@@ -31,8 +32,8 @@ class Drawn:
     """Power of all grey values."""
 
     def apply(self, square: FloatArray | npt.NDArray[np.uint8]) -> FloatArray:
-        """A (side, side) picture, float in [0, 1] or uint8 → float32 (size, size) in [0, 1]."""
-        warped = cv2.warpAffine(square, self.matrix, (self.size, self.size), flags=cv2.INTER_LINEAR)
+        """A picture, float in [0, 1] or uint8 → float32 of `shape` in [0, 1]."""
+        warped = cv2.warpAffine(square, self.matrix, self.shape[::-1], flags=cv2.INTER_LINEAR)
         grey = np.asarray(warped, np.float32)
         if square.dtype == np.uint8:
             grey /= np.float32(255.0)
@@ -56,7 +57,7 @@ class Augmentation:
     shear_degrees: float = 8.0
     zoom: float = 0.15
     shift: float = 0.0
-    """Of the picture's side, to each side and up and down."""
+    """Of the picture's width and height, to each side and up and down."""
     brightness: float = 0.0
     """Share by which grey values grow or shrink."""
     contrast: float = 0.0
@@ -66,22 +67,24 @@ class Augmentation:
     horizontal_flip: bool = True
     vertical_flip: bool = True
 
-    def draw(self, random: np.random.Generator, side: int, size: int) -> Drawn:
-        """One for pictures of (side, side) that become (size, size), border 0.
+    def draw(self, random: np.random.Generator, source: Shape, shape: Shape) -> Drawn:
+        """One for pictures of the shape `source` that become `shape`, border 0.
 
-        A size of half the side costs a quarter of the work, and without any motion it averages
-        2 × 2 pixels exactly.
+        Half as many rows and columns cost a quarter of the work, and without any motion they
+        average 2 × 2 pixels exactly.
         """
         linear = self._linear_map(random)
-        shift = random.uniform(-self.shift, self.shift, size=2) * side
-        centre = np.full(2, (side - 1) / 2)
-        scale = size / side
+        sides = np.array(source[::-1], np.float64)
+        shift = random.uniform(-self.shift, self.shift, size=2) * sides
+        centre = (sides - 1) / 2
+        scale = np.array(shape[::-1]) / sides
         moved = centre - linear @ centre + shift
-        matrix = np.hstack([linear * scale, (moved * scale + (scale - 1) / 2)[:, np.newaxis]])
+        offset = moved * scale + (scale - 1) / 2
+        matrix = np.hstack([linear * scale[:, np.newaxis], offset[:, np.newaxis]])
         gain = 1 + random.uniform(-self.brightness, self.brightness)
         spread = 1 + random.uniform(-self.contrast, self.contrast)
         gamma = np.exp(random.uniform(-self.gamma, self.gamma)) if self.gamma else 1.0
-        return Drawn(matrix, size, gain, spread, gamma)
+        return Drawn(matrix, shape, gain, spread, gamma)
 
     def _linear_map(self, random: np.random.Generator) -> Float64Array:
         angle = np.deg2rad(random.uniform(-self.rotation_degrees, self.rotation_degrees))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.prediction import FloatArray
-from models.preprocessing import Normalization, to_network_input
+from models.preprocessing import Normalization, Shape, to_network_input
 from training.augmentation import Augmentation, Drawn
 from training.data.example import Box
 from training.fracture_maps import fracture_cells
@@ -31,9 +31,9 @@ Rows = npt.NDArray[np.int64]
 
 
 class Batch(NamedTuple):
-    """Network input (n, size, size, 3), and whether each is fractured (n).
+    """Network input (n, rows, columns, 3), and whether each is fractured (n).
 
-    `maps` are fracture maps to learn, (n, cells, cells) in [0, 1], where a network has one.
+    `maps` are fracture maps to learn, (n, h, w) in [0, 1], where a network has one.
     """
 
     inputs: FloatArray
@@ -43,10 +43,10 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MapTargets:
-    """Boxes per row of the squares, in their pixels, and the side of the map's grid."""
+    """Boxes per row of the squares, in their pixels, and the shape of the map's grid."""
 
     boxes: Sequence[Sequence[Box]]
-    cells: int
+    cells: Shape
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,14 +54,14 @@ class AugmentedBatches:
     """The training part of a data set."""
 
     squares: npt.NDArray[np.uint8]
-    """(all, side, side), at least as fine as the input: `cache.training_squares`."""
+    """(all, rows, columns), at least as fine as the input: `cache.training_squares`."""
     rows: Rows
     """Which of them are for training (n)."""
     fractured: Labels
     """Of these (n)."""
     augmentation: Augmentation
     normalization: Normalization
-    input_size: int
+    input_shape: Shape
     batch_size: int
     oversampling: bool
     seed: int
@@ -116,13 +116,13 @@ class AugmentedBatches:
 
     def _drawn(self, epoch: int, place: int) -> Drawn:
         random = np.random.default_rng((self.seed, epoch, place))
-        return self.augmentation.draw(random, self.squares.shape[1], self.input_size)
+        return self.augmentation.draw(random, self.squares.shape[1:], self.input_shape)
 
 
 def network_inputs(
     squares: FloatArray, rows: Rows, normalization: Normalization, batch_size: int
 ) -> Iterator[FloatArray]:
-    """The chosen ones of squares in [0, 1], (all, size, size), as network input, in order."""
+    """The chosen ones of squares in [0, 1], (all, rows, columns), as network input, in order."""
     for start in range(0, len(rows), batch_size):
         chosen = np.asarray(squares[rows[start : start + batch_size]])
         yield to_network_input(chosen, normalization)

@@ -1,7 +1,8 @@
 """Radiographs decoded and letterboxed once, in memory-mapped files that runs may share.
 
 A file's name is the digest of what it was made from: the pictures' paths, sizes and times of
-change, the percentiles and the side. It appears whole or not at all; deleting it costs time only.
+change, the framing, the percentiles and the shape. It appears whole or not at all; deleting it
+costs time only.
 """
 
 import hashlib
@@ -16,26 +17,29 @@ import numpy as np
 import numpy.typing as npt
 
 from models.prediction import FloatArray
-from models.preprocessing import Preprocessing, letterbox
+from models.preprocessing import Preprocessing, Shape, letterbox
 from training.data.example import Example
 from training.data.pixels import read_pixels
 from training.errors import DataError
 
 FINE_UP_TO = 256
-"""Input size up to which radiographs are cached at twice its pixels; above, at a quarter more."""
+"""Input rows up to which radiographs are cached at twice its pixels; above, at a quarter more."""
 READING_THREADS = 2
 
-_VERSION = 1
+_VERSION = 2
 """Of what a file holds; another number makes all of them anew."""
 
 Tick = Callable[[], None]
 Squares = npt.NDArray[Any]
-"""uint8 or float32 (n, side, side), memory-mapped."""
+"""uint8 or float32 (n, rows, columns), memory-mapped."""
 
 
-def training_side(input_size: int) -> int:
-    """Side of cached squares: an augmented picture is resampled once, from finer pixels."""
-    return 2 * input_size if input_size <= FINE_UP_TO else input_size * 5 // 4
+def training_shape(preprocessing: Preprocessing) -> Shape:
+    """Of cached squares: an augmented picture is resampled once, from finer pixels."""
+    rows, columns = preprocessing.shape
+    if preprocessing.input_size <= FINE_UP_TO:
+        return 2 * rows, 2 * columns
+    return rows * 5 // 4, columns * 5 // 4
 
 
 def training_squares(
@@ -44,13 +48,13 @@ def training_squares(
     folder: Path,
     on_progress: Tick = lambda: None,
 ) -> npt.NDArray[np.uint8]:
-    """All radiographs of `training_side`, grey value · 255.
+    """All radiographs of `training_shape`, grey value · 255.
 
     Raises:
         DataError: a picture is missing or cannot be read.
     """
-    side = training_side(preprocessing.input_size)
-    return _cached(examples, preprocessing, folder, side, np.dtype(np.uint8), on_progress)
+    shape = training_shape(preprocessing)
+    return _cached(examples, preprocessing, folder, shape, np.dtype(np.uint8), on_progress)
 
 
 def serving_squares(
@@ -64,24 +68,25 @@ def serving_squares(
     Raises:
         DataError: a picture is missing or cannot be read.
     """
-    side = preprocessing.input_size
-    return _cached(examples, preprocessing, folder, side, np.dtype(np.float32), on_progress)
+    shape = preprocessing.shape
+    return _cached(examples, preprocessing, folder, shape, np.dtype(np.float32), on_progress)
 
 
 def _cached(
     examples: Sequence[Example],
     preprocessing: Preprocessing,
     folder: Path,
-    side: int,
+    shape: Shape,
     kind: np.dtype[Any],
     on_progress: Tick,
 ) -> Squares:
-    path = folder / f"{kind.name}-{side}-{_key(examples, preprocessing, side)}.npy"
+    sides = "x".join(map(str, shape))
+    path = folder / f"{kind.name}-{sides}-{_key(examples, preprocessing, shape)}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"unfinished-{os.getpid()}-{path.name}")
         try:
-            _write(unfinished, examples, preprocessing, side, kind, on_progress)
+            _write(unfinished, examples, preprocessing, shape, kind, on_progress)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -89,9 +94,9 @@ def _cached(
     return squares
 
 
-def _key(examples: Sequence[Example], preprocessing: Preprocessing, side: int) -> str:
-    percentiles = (preprocessing.low_percentile, preprocessing.high_percentile)
-    made_from = [_VERSION, side, percentiles, [_file_state(example.path) for example in examples]]
+def _key(examples: Sequence[Example], preprocessing: Preprocessing, shape: Shape) -> str:
+    settings = (preprocessing.framing, preprocessing.low_percentile, preprocessing.high_percentile)
+    made_from = [_VERSION, shape, settings, [_file_state(example.path) for example in examples]]
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:32]
 
 
@@ -107,15 +112,14 @@ def _write(
     path: Path,
     examples: Sequence[Example],
     preprocessing: Preprocessing,
-    side: int,
+    shape: Shape,
     kind: np.dtype[Any],
     on_progress: Tick,
 ) -> None:
-    shape = (len(examples), side, side)
-    squares = np.lib.format.open_memmap(path, "w+", dtype=kind, shape=shape)
+    squares = np.lib.format.open_memmap(path, "w+", dtype=kind, shape=(len(examples), *shape))
 
     def prepare(row: int) -> None:
-        square, _ = letterbox(read_pixels(examples[row].path), preprocessing, side)
+        square, _ = letterbox(read_pixels(examples[row].path), preprocessing, shape)
         squares[row] = np.round(square * 255.0) if kind == np.uint8 else square
 
     with ThreadPoolExecutor(READING_THREADS) as threads:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.preprocessing import Framing, Shape
 from models.pretrained import Pretrained
 from training.data.body_parts import body_parts
 from training.data.example import LabelledFolder
@@ -37,7 +38,7 @@ def make_card(
     decision: Decision,
     *,
     pretrained: Pretrained,
-    cells: int,
+    cells: Shape,
     facts: Facts,
     metrics: Facts,
 ) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def make_card(
 
     Args:
         pretrained: which weights the backbone started with, and what of it started random.
-        cells: side of the grid of the features that are explained.
+        cells: shape of the grid of the features that are explained.
         facts: where decision and figures come from: `split_facts` or `folds_facts`.
         metrics: `training.scored.metrics` by part.
     """
@@ -125,14 +126,15 @@ def _command(verb: str, recipe: Recipe, pretrained: Pretrained, options: str) ->
     return f"{command} --recipe recipe.toml"
 
 
-def _limits(recipe: Recipe, data: LabelledFolder, cells: int) -> list[str]:
-    size = recipe.preprocessing.input_size
+def _limits(recipe: Recipe, data: LabelledFolder, cells: Shape) -> list[str]:
+    rows, columns = recipe.preprocessing.shape
     limits = [
         "A negative does not exclude a fracture.",
         *data.limits,
-        f"The network sees the whole radiograph at {size} pixels: finer fractures are below its "
-        "sight.",
-        f"The saliency grid has {cells} × {cells} cells: it shows a region, not the fracture line.",
+        f"The network sees {_SEEN[recipe.preprocessing.framing]} at {rows} × {columns} pixels: "
+        "finer fractures are below its sight.",
+        f"The saliency grid has {cells[0]} × {cells[1]} cells: it shows a region, not "
+        "the fracture line.",
     ]
     kinds = _group_kinds(data)
     if not kinds:
@@ -143,6 +145,12 @@ def _limits(recipe: Recipe, data: LabelledFolder, cells: int) -> list[str]:
             "them in the split."
         )
     return limits
+
+
+_SEEN = {
+    Framing.WHOLE: "the whole radiograph",
+    Framing.CONTENT: "what the radiograph shows, without empty borders,",
+}
 
 
 def _kept_together(data: LabelledFolder) -> str:

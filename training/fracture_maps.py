@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from models.framing import Frame
 from models.prediction import FloatArray
-from models.preprocessing import Letterbox
+from models.preprocessing import Letterbox, Shape
 from training.augmentation import Drawn
 from training.data.example import Box
 
@@ -23,28 +24,35 @@ _CORNERS = 24
 """Of the polygon that stands for an ellipse."""
 
 
-def boxes_in_square(boxes: Sequence[Box], rows: int, columns: int, side: int) -> list[Box]:
-    """Boxes of a radiograph of `rows` × `columns` in pixels of its letterboxed square."""
-    fit = Letterbox.fit(rows, columns, side)
+def boxes_in_square(boxes: Sequence[Box], fit: Letterbox) -> list[Box]:
+    """Boxes of a radiograph in pixels of its letterboxed square."""
+    rows, columns = fit.frame.shape
     across, down = fit.columns / columns, fit.rows / rows
     return [
         Box(
             fit.left + box.x * across, fit.top + box.y * down, box.width * across, box.height * down
         )
-        for box in boxes
+        for box in (_in_frame(one, fit.frame) for one in boxes)
     ]
 
 
-def fracture_cells(boxes: Sequence[Box], drawn: Drawn, cells: int) -> FloatArray:
-    """(cells, cells) in [0, 1]: 1 where half of a cell or more lies in an ellipse within a box.
+def _in_frame(box: Box, frame: Frame) -> Box:
+    x, y = box.x - frame.left, box.y - frame.top
+    if not frame.turned:
+        return Box(x, y, box.width, box.height)
+    return Box(y, frame.columns - (x + box.width), box.height, box.width)
+
+
+def fracture_cells(boxes: Sequence[Box], drawn: Drawn, cells: Shape) -> FloatArray:
+    """Of shape `cells`, in [0, 1]: 1 where half of a cell or more lies in an ellipse within a box.
 
     The corners of a box hold no fracture, mostly. `boxes` are in pixels of the square that `drawn`
     augments; what it moves out of the picture is left out.
     """
-    marked = np.zeros((drawn.size, drawn.size), np.float32)
+    marked = np.zeros(drawn.shape, np.float32)
     for box in boxes:
         cv2.fillPoly(marked, [_moved_ellipse(box, drawn)], 1.0)
-    shares = cv2.resize(marked, (cells, cells), interpolation=cv2.INTER_AREA)
+    shares = cv2.resize(marked, cells[::-1], interpolation=cv2.INTER_AREA)
     doubled: FloatArray = np.clip(2.0 * shares, 0.0, 1.0).astype(np.float32)
     return doubled
 

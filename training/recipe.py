@@ -73,10 +73,10 @@ class Recipe:
     seed: int = 7
 
     def __post_init__(self) -> None:
-        if self.architecture.input_size != self.preprocessing.input_size:
+        if self.architecture.shape != self.preprocessing.shape:
             raise ValueError(
-                f"the architecture's input size is {self.architecture.input_size}, the "
-                f"preprocessing's {self.preprocessing.input_size}: give both the same"
+                f"the architecture's input is {self.architecture.shape}, the preprocessing's "
+                f"{self.preprocessing.shape}: give both the same"
             )
         if not 0.0 <= self.average_decay < 1.0:
             raise ValueError(f"average_decay is {self.average_decay}, not in [0, 1)")

@@ -18,18 +18,20 @@ from models.engine import set_weights
 from models.errors import PretrainedError
 from models.folding import with_folded_batch_normalization
 from models.prediction import FloatArray
+from models.preprocessing import Shape, fit
 from models.pretrained import Pretrained, build_pretrained, folded_batch_normalizations
 from models.scope import Scope
+from training import loop
 from training.batch_normalization import restore_statistics
 from training.batches import AugmentedBatches, Labels, MapTargets, Rows, network_inputs
-from training.cache import serving_squares, training_side, training_squares
+from training.cache import serving_squares, training_shape, training_squares
 from training.card import ModelName, make_card, rejections, split_facts
 from training.data.example import Box, Example, LabelledFolder
 from training.data.pixels import read_pixels
 from training.errors import DataError, RunError
 from training.fracture_maps import boxes_in_square
 from training.freezing import batch_normalizations_that_learn, freeze
-from training.loop import Validation, compiled, fit, predicted_log_odds
+from training.loop import Validation, compiled, predicted_log_odds
 from training.progress import Report, counting
 from training.recipe import Recipe, Schedule, recipe_from_toml, recipe_to_toml
 from training.reference import reference_card
@@ -140,9 +142,9 @@ class Learned:
     radiographs: "_Radiographs"
 
     @property
-    def cells(self) -> int:
-        """Side of the grid of the features that are explained."""
-        return int(self.network.get_layer(FEATURES_LAYER).output.shape[1])
+    def cells(self) -> Shape:
+        """Of the grid of the features that are explained."""
+        return _cells(self.network)
 
     def score(self, part: str) -> ScoredExamples:
         """Logits of a part of the run's split, as serving would compute them."""
@@ -234,12 +236,12 @@ class _Radiographs:
         return chosen
 
     def serving_squares(self) -> FloatArray:
-        """As serving makes them, (all, size, size)."""
+        """As serving makes them, (all, rows, columns)."""
         tick = counting("reading radiographs to serve", len(self.examples), self.report)
         return serving_squares(self.examples, self.recipe.preprocessing, self._cache, tick)
 
-    def batches(self, cells: int) -> AugmentedBatches:
-        """The training part; `cells` is the side of the grid of a fracture map."""
+    def batches(self, cells: Shape) -> AugmentedBatches:
+        """The training part; `cells` is the shape of a fracture map's grid."""
         recipe = self.recipe
         tick = counting("reading radiographs to train", len(self.examples), self.report)
         return AugmentedBatches(
@@ -248,7 +250,7 @@ class _Radiographs:
             fractured=self.fractured(TRAIN),
             augmentation=recipe.augmentation,
             normalization=recipe.preprocessing.normalization,
-            input_size=recipe.preprocessing.input_size,
+            input_shape=recipe.preprocessing.shape,
             batch_size=recipe.batch_size,
             oversampling=recipe.oversampling,
             seed=recipe.seed,
@@ -257,12 +259,12 @@ class _Radiographs:
 
     def _boxes(self) -> list[list[Box]]:
         """Of every example, in its cached square's pixels."""
-        side = training_side(self.recipe.preprocessing.input_size)
-        found: list[list[Box]] = []
-        for example in self.examples:
-            rows, columns = read_pixels(example.path).shape if example.boxes else (side, side)
-            found.append(boxes_in_square(example.boxes, rows, columns, side))
-        return found
+        own = self.recipe.preprocessing
+        shape = training_shape(own)
+        return [
+            boxes_in_square(one.boxes, fit(read_pixels(one.path), own, shape)) if one.boxes else []
+            for one in self.examples
+        ]
 
 
 def _refuse_other_parts(split: Split) -> None:
@@ -330,10 +332,10 @@ def _begin(
 
 def _fit(network: KerasModel, recipe: Recipe, radiographs: _Radiographs, out: Path) -> None:
     _refuse_without_boxes(recipe, radiographs.examples)
-    batches = radiographs.batches(network.get_layer(FEATURES_LAYER).output.shape[1])
+    batches = radiographs.batches(_cells(network))
     if not (out / CHECKPOINT_FILE).is_file():
         _restore_statistics(network, radiographs)
-    fit(
+    loop.fit(
         network,
         recipe,
         batches,
@@ -341,6 +343,11 @@ def _fit(network: KerasModel, recipe: Recipe, radiographs: _Radiographs, out: Pa
         out,
         radiographs.report,
     )
+
+
+def _cells(network: KerasModel) -> Shape:
+    _, rows, columns, _ = network.get_layer(FEATURES_LAYER).output.shape
+    return rows, columns
 
 
 def _validation(radiographs: _Radiographs) -> Validation | None:

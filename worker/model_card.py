@@ -22,12 +22,12 @@ _PARTS = {
 def model_card(bundle: ModelBundle) -> str:
     """What it is, what it was trained on, how well it does, and where it fails."""
     card, facts = bundle.card, bundle.card["training"]
+    rows, columns = bundle.architecture.shape
     sections = [
         f"# Model card: {bundle.identity.label}",
         "Written by `fracture-screen model show --markdown`; a test holds it against the bundle.",
         f"- Digest: `{bundle.identity.digest}`\n"
-        f"- Network: {card['architecture']['name']}, {card['architecture']['input_size']} × "
-        f"{card['architecture']['input_size']} pixels; {facts['backbone']}\n"
+        f"- Network: {bundle.architecture.name}, {rows} × {columns} pixels; {facts['backbone']}\n"
         f"- For: CR and DX of {', '.join(sorted(bundle.body_parts)).lower()}; or body part not "
         f"stated{_scope(bundle)}\n"
         "- Use: research only, not a medical device. It flags; it does not diagnose.",

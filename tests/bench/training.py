@@ -21,7 +21,7 @@ from models.engine import get_weights
 from models.prediction import ModelIdentity, OperatingPoints
 from models.preprocessing import Preprocessing
 from training.batches import AugmentedBatches
-from training.cache import training_side
+from training.cache import training_shape
 from training.freezing import Freezing, freeze
 from training.loop import compiled, train_step
 from training.presets import PRESETS
@@ -80,16 +80,16 @@ def _measure(recipe: Recipe) -> None:
 
 
 def _batches(recipe: Recipe) -> AugmentedBatches:
-    side = training_side(recipe.preprocessing.input_size)
+    shape = training_shape(recipe.preprocessing)
     count = recipe.batch_size * 2
-    squares = np.random.default_rng(1).integers(0, 255, (count, side, side)).astype(np.uint8)
+    squares = np.random.default_rng(1).integers(0, 255, (count, *shape)).astype(np.uint8)
     return AugmentedBatches(
         squares,
         np.arange(count),
         np.arange(count) % 2 == 0,
         recipe.augmentation,
         recipe.preprocessing.normalization,
-        recipe.preprocessing.input_size,
+        recipe.preprocessing.shape,
         recipe.batch_size,
         recipe.oversampling,
         recipe.seed,

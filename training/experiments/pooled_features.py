@@ -105,13 +105,13 @@ class PooledFeatures:
     def _augmented(self, name: str, rows: Rows) -> FloatArray:
         """Each copy is drawn by (seed, copy, place among the radiographs) alone."""
         copy, augmentation = int(name.removeprefix("copy-")), self.recipe.augmentation
-        size, squares = self.recipe.preprocessing.input_size, self._training_squares
+        shape, squares = self.recipe.preprocessing.shape, self._training_squares
         return np.stack(
             [
                 augmentation.draw(
                     np.random.default_rng((self.recipe.seed, copy, int(row))),
-                    squares.shape[1],
-                    size,
+                    squares.shape[1:],
+                    shape,
                 ).apply(squares[row])
                 for row in rows
             ]
@@ -152,7 +152,7 @@ class PooledFeatures:
         recipe = self.recipe
         architecture = recipe.architecture
         made_from = [
-            [architecture.name, architecture.input_size, architecture.features_from],
+            [architecture.name, architecture.shape, architecture.features_from],
             asdict(recipe.preprocessing),
             asdict(recipe.augmentation),
             recipe.seed,

@@ -16,6 +16,7 @@ from models.architectures import (
 )
 from models.bundle import DEFAULT_BUNDLE, load_bundle
 from models.engine import KerasEngine, dense_head, get_weights, set_weights
+from models.framing import Frame
 from models.gradcam import DenseHead, grad_cam, grad_cam_plus_plus, hires_cam, to_saliency_map
 from models.prediction import FloatArray
 from models.preprocessing import Letterbox
@@ -200,8 +201,8 @@ def test_hires_cam_leaves_out_what_the_score_does_not_come_from() -> None:
 
 
 def test_a_map_of_zeros_becomes_a_saliency_map_of_zeros() -> None:
-    box = Letterbox.fit(30, 40, 64)
-    saliency = to_saliency_map(np.zeros((7, 7)), box, 64, method="m", target_layer="t")
+    box = Letterbox.fit(Frame.whole(30, 40), (64, 64))
+    saliency = to_saliency_map(np.zeros((7, 7)), box, (64, 64), method="m", target_layer="t")
     assert saliency.values.shape == (48, 64)
     assert saliency.values.dtype == np.float32
     assert not saliency.values.any()
@@ -213,8 +214,8 @@ def test_a_saliency_map_is_scaled_by_what_the_radiograph_covers() -> None:
     activation_map = np.zeros((8, 8))
     activation_map[0, :] = 100.0
     activation_map[4, 4] = 1.0
-    box = Letterbox.fit(20, 40, 64)
-    saliency = to_saliency_map(activation_map, box, 64, method="m", target_layer="t")
+    box = Letterbox.fit(Frame.whole(20, 40), (64, 64))
+    saliency = to_saliency_map(activation_map, box, (64, 64), method="m", target_layer="t")
     assert saliency.values.shape == (32, 64)
     assert saliency.values.max() == 1.0
     assert saliency.peak(32, 64) == pytest.approx((4.5 * 8 - 16, 4.5 * 8), abs=1)

@@ -1,5 +1,6 @@
 """From a class activation map over letterbox and crop to a place on the radiograph."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -7,9 +8,10 @@ import numpy.typing as npt
 import pytest
 
 from models.classifier import Classifier
+from models.framing import Frame
 from models.gradcam import to_saliency_map
 from models.prediction import FloatArray, SaliencyMap
-from models.preprocessing import Letterbox
+from models.preprocessing import Framing, Letterbox, Preprocessing
 from tests.unit.models.bundles import FakeEngine, identity_head, make_bundle
 
 SIZE = 224
@@ -29,7 +31,7 @@ PLACES = [0.02, 0.31, 0.5, 0.77, 0.98]
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_the_peak_lies_on_a_blob_at_every_known_place(shape: tuple[int, int], cells: int) -> None:
     rows, columns = shape
-    box = Letterbox.fit(rows, columns, SIZE)
+    box = Letterbox.fit(Frame.whole(rows, columns), (SIZE, SIZE))
     cell = max(rows, columns) / cells  # one cell's side, in pixels of the radiograph
     for down, across in product(PLACES, PLACES):
         row, column = down * rows, across * columns
@@ -43,7 +45,7 @@ def test_the_peak_lies_on_a_blob_at_every_known_place(shape: tuple[int, int], ce
 def test_a_fine_map_leads_back_to_the_pixel_it_came_from(shape: tuple[int, int]) -> None:
     """One cell per input pixel: only the letterbox's rounding remains."""
     rows, columns = shape
-    box = Letterbox.fit(rows, columns, SIZE)
+    box = Letterbox.fit(Frame.whole(rows, columns), (SIZE, SIZE))
     tolerance = 1.5 * max(rows, columns) / SIZE + 1
     for down, across in product([0.0, 0.25, 0.6, 1.0], [0.0, 0.25, 0.6, 1.0]):
         activation_map = np.zeros((SIZE, SIZE))
@@ -109,8 +111,27 @@ def test_a_classifier_points_at_what_its_features_answer_to(shape: tuple[int, in
         assert abs(found[1] - place[1] * columns) <= cell, (place, found)
 
 
+@pytest.mark.parametrize("lies", [False, True])
+def test_the_peak_of_a_framed_and_turned_radiograph_is_found_in_the_whole_one(lies: bool) -> None:
+    """Between edges far apart, so that the frame is not the plate."""
+    rows, columns = (900, 700) if not lies else (700, 900)
+    plate = np.full((rows, columns), 0.1, np.float32)
+    across, along = (columns, rows) if not lies else (rows, columns)
+    limb = plate if not lies else plate.T
+    limb[along // 5 : -along // 5, across // 3 : -across // 3] = 0.4
+    limb[along // 4 : along // 4 + 80, across // 2 : across // 2 + 60] = 1.0
+    bundle = replace(
+        make_bundle(weights=identity_head(3)),
+        preprocessing=Preprocessing(64, input_columns=32, framing=Framing.CONTENT),
+    )
+    (result,) = Classifier(bundle, FakeEngine(_mean_brightness)).classify([plate])
+    found = result.saliency.peak(rows, columns)
+    expected = (along // 4 + 40, across // 2 + 30)
+    assert found == pytest.approx(expected[:: -1 if lies else 1], abs=along / 10)
+
+
 def _saliency(activation_map: npt.NDArray[np.float64], box: Letterbox) -> SaliencyMap:
-    return to_saliency_map(activation_map, box, SIZE, method="m", target_layer="t")
+    return to_saliency_map(activation_map, box, (SIZE, SIZE), method="m", target_layer="t")
 
 
 def _blob(box: Letterbox, down: float, across: float, cells: int) -> npt.NDArray[np.float64]:
@@ -124,8 +145,8 @@ def _blob(box: Letterbox, down: float, across: float, cells: int) -> npt.NDArray
 
 def _mean_brightness(batch: FloatArray) -> FloatArray:
     """8 × 8 cells, three equal channels in [0, 1]."""
-    count, size = batch.shape[:2]
-    cells = batch.reshape(count, 8, size // 8, 8, size // 8, 3).mean(axis=(2, 4))
+    count, rows, columns = batch.shape[:3]
+    cells = batch.reshape(count, 8, rows // 8, 8, columns // 8, 3).mean(axis=(2, 4))
     return np.asarray((cells + 1.0) / 2.0, np.float32)
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from models.architectures import Architecture, KerasModel
-from models.preprocessing import Preprocessing
+from models.preprocessing import Preprocessing, Shape
 from training.augmentation import Augmentation
 from training.data.example import Example
 from training.recipe import Recipe
@@ -73,14 +73,14 @@ def make_example(number: int, *, fractured: bool, groups: tuple[str, ...]) -> Ex
     return Example(Path(f"IMG{number:07d}.jpg"), fractured, groups)
 
 
-def tiny_backbone(size: int) -> KerasModel:
+def tiny_backbone(shape: Shape) -> KerasModel:
     """Two convolutions with batch normalisation between them: trains within seconds.
 
     With the recipe's hidden layer it has a kernel that is large enough to be stored as float16.
     """
     import keras
 
-    pixels = keras.Input((size, size, 3))
+    pixels = keras.Input((*shape, 3))
     narrow = keras.layers.Conv2D(6, 3, strides=4, padding="same", name="conv1")(pixels)
     normalised = keras.layers.BatchNormalization(name="bn1")(narrow)
     active = keras.layers.ReLU(name="relu1")(normalised)

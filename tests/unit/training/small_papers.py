@@ -33,7 +33,7 @@ def backbone_weights(folder: Path) -> Path:
 
     keras.utils.set_random_seed(3)
     path = folder / "backbone.weights.h5"
-    tiny_backbone(INPUT_SIZE).save_weights(path)
+    tiny_backbone((INPUT_SIZE, INPUT_SIZE)).save_weights(path)
     return path
 
 

@@ -190,7 +190,7 @@ def test_what_is_marked_in_a_picture_moves_with_it() -> None:
     """A corner of a box by the matrix, as a spot in the picture."""
     augmentation = Augmentation(shift=0.1)
     for seed in SEEDS:
-        drawn = augmentation.draw(np.random.default_rng(seed), 64, 32)
+        drawn = augmentation.draw(np.random.default_rng(seed), (64, 64), (32, 32))
         spot = cv2.GaussianBlur(_spot(64, (36, 26)), (0, 0), 1.5)
         row, column = _centre_of_mass(drawn.apply(spot))
         assert (column, row) == pytest.approx(drawn.matrix @ [26, 36, 1], abs=0.3)
@@ -202,8 +202,8 @@ def _apply(
     random: np.random.Generator,
     size: int | None = None,
 ) -> FloatArray:
-    side = square.shape[0]
-    return augmentation.draw(random, side, size or side).apply(square)
+    rows, columns = square.shape
+    return augmentation.draw(random, (rows, columns), (size or rows, size or columns)).apply(square)
 
 
 def _noise(size: int) -> FloatArray:

@@ -27,7 +27,7 @@ def test_a_bundle_serves_what_the_log_of_its_training_says_on_every_backend(
 ) -> None:
     data = draw_fracatlas(tmp_path / "data")
     weights = tmp_path / "tiny.weights.h5"
-    tiny_backbone(INPUT_SIZE).save_weights(weights)
+    tiny_backbone((INPUT_SIZE, INPUT_SIZE)).save_weights(weights)
     out = tmp_path / "run"
     command = [sys.executable, "-m", "tests.unit.training.tiny_run"]
     environment = {**os.environ, "KERAS_BACKEND": backend}

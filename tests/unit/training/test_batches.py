@@ -178,7 +178,7 @@ def make_batches(
         fractured,
         augmentation,
         normalization,
-        input_size=4 if squares is None else squares.shape[1] // 2,
+        input_shape=(4, 4) if squares is None else (squares.shape[1] // 2, squares.shape[2] // 2),
         batch_size=batch_size,
         oversampling=oversampling,
         seed=seed,

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from models.preprocessing import Normalization, Preprocessing, letterbox
+from models.preprocessing import Framing, Normalization, Preprocessing, letterbox
 from tests.unit.training.test_batches import draw_pictures
 from training import cache
-from training.cache import serving_squares, training_side, training_squares
+from training.cache import serving_squares, training_shape, training_squares
 from training.data.example import Example
 from training.data.pixels import read_pixels
 from training.errors import DataError
@@ -34,12 +34,12 @@ def test_training_squares_are_prepared_radiographs_at_twice_the_size(
 ) -> None:
     ticks: list[None] = []
     squares = training_squares(pictures, PREPROCESSING, folder, lambda: ticks.append(None))
-    side = training_side(16)
-    assert squares.shape == (3, side, side)
+    shape = training_shape(PREPROCESSING)
+    assert squares.shape == (3, *shape) == (3, 32, 32)
     assert squares.dtype == np.uint8
     assert len(ticks) == 3
     for row, example in enumerate(pictures):
-        square, _ = letterbox(read_pixels(example.path), PREPROCESSING, side)
+        square, _ = letterbox(read_pixels(example.path), PREPROCESSING, shape)
         assert np.abs(squares[row] / 255 - square).max() <= 0.51 / 255
 
 
@@ -61,7 +61,9 @@ def test_what_was_decoded_is_found_again_whatever_the_normalisation(
     assert len(list(folder.iterdir())) == 1
 
 
-@pytest.mark.parametrize("change", ["picture", "time", "order", "size", "percentiles"])
+@pytest.mark.parametrize(
+    "change", ["picture", "time", "order", "size", "columns", "framing", "percentiles"]
+)
 def test_a_change_of_what_it_is_made_from_makes_it_anew(
     pictures: list[Example], folder: Path, change: str
 ) -> None:
@@ -75,12 +77,16 @@ def test_a_change_of_what_it_is_made_from_makes_it_anew(
         pictures = pictures[::-1]
     elif change == "size":
         preprocessing = replace(preprocessing, input_size=18)
+    elif change == "columns":
+        preprocessing = replace(preprocessing, input_columns=8)
+    elif change == "framing":
+        preprocessing = replace(preprocessing, framing=Framing.CONTENT)
     else:
         preprocessing = replace(preprocessing, low_percentile=5.0)
     squares = training_squares(pictures, preprocessing, folder)
     assert len(list(folder.iterdir())) == 2
-    side = training_side(preprocessing.input_size)
-    square, _ = letterbox(read_pixels(pictures[0].path), preprocessing, side)
+    shape = training_shape(preprocessing)
+    square, _ = letterbox(read_pixels(pictures[0].path), preprocessing, shape)
     assert np.abs(squares[0] / 255 - square).max() <= 0.51 / 255
 
 

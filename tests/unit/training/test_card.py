@@ -127,7 +127,7 @@ def test_a_card_is_plain_json_and_states_its_split() -> None:
 def test_a_cards_words_follow_recipe_grid_and_groups() -> None:
     scored = make_scored(60, seed=1)
     limits = " ".join(_make_card(scored, scored)["limits"])
-    assert "at 32 pixels" in limits
+    assert "at 32 × 32 pixels" in limits
     assert "14 × 14 cells" in limits
     assert "Drawn by a test." in limits
     assert "states no patients; what shares a block of neighbouring ids or duplicates" in limits
@@ -209,7 +209,7 @@ def _make_card(
         data,
         decision,
         pretrained=pretrained,
-        cells=14,
+        cells=(14, 14),
         facts=split_facts(data, SPLIT, recipe, pretrained, is_given=True),
         metrics={
             "validation": figures(validation, judge(validation, decision), decision.points),

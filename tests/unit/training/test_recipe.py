@@ -59,7 +59,10 @@ def test_what_a_file_leaves_out_has_its_default() -> None:
         ('watched = "accuracy"', "watched is 'accuracy'; auc, loss, nothing is meant"),
         ("augmentation = 3", "augmentation is 3; Augmentation is meant"),
         ("[architecture]\noutputs = 3", "1 or 2 outputs, not 3"),
-        ("[architecture]\ninput_size = 384", "input size is 384, the preprocessing's 224"),
+        (
+            "[architecture]\ninput_size = 384",
+            "input is \\(384, 384\\), the preprocessing's \\(224, 224\\)",
+        ),
         ("average_decay = 1", r"average_decay is 1\.0, not in \[0, 1\)"),
         ("epochs = ", "my file: Invalid value"),
     ],
@@ -99,7 +102,9 @@ def test_the_papers_protocols_are_as_published() -> None:
 
 
 def test_a_network_and_a_preprocessing_of_different_sizes_are_refused_before_training() -> None:
-    with pytest.raises(ValueError, match=r"input size is 384, the preprocessing's 224"):
+    with pytest.raises(
+        ValueError, match=r"input is \(384, 384\), the preprocessing's \(224, 224\)"
+    ):
         replace(Recipe(), architecture=Architecture(input_size=384))
 
 

@@ -75,7 +75,7 @@ def backbone_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     keras.utils.set_random_seed(3)
     path = tmp_path_factory.mktemp("weights") / "backbone.weights.h5"
-    tiny_backbone(INPUT_SIZE).save_weights(path)
+    tiny_backbone((INPUT_SIZE, INPUT_SIZE)).save_weights(path)
     return path
 
 
@@ -298,7 +298,7 @@ def test_a_folder_with_a_run_from_other_weights_is_refused(
     run: Runner, one_epoch: Finished, tmp_path: Path
 ) -> None:
     path = tmp_path / "other.weights.h5"
-    tiny_backbone(INPUT_SIZE).save_weights(path)
+    tiny_backbone((INPUT_SIZE, INPUT_SIZE)).save_weights(path)
     for weights in (path, None):
         with pytest.raises(RunError, match="another file of weights"):
             run(make_recipe(), out=one_epoch.out, resume=True, backbone_weights=weights)

@@ -3,8 +3,9 @@
 All services run as deployed, with a PACS that takes the results. Every second something happens to
 the listener: studies, late instances, instances sent again, objects cut short, associations broken
 off in the middle of a data set, half-open connections, other protocols, and bare TCP probes on both
-ports throughout. Memory, threads and descriptors of each process are read from /proc. Exit status 1
-when threads or descriptors of the listener did not come back, or when a study was not finished.
+ports throughout. Memory, threads and descriptors of each process are read from /proc; what it has
+in use, it tells itself (`tests/bench/in_use`). Exit status 1 when threads or descriptors of the
+listener did not come back, or when a study was not finished.
 """
 
 import argparse
@@ -47,6 +48,10 @@ class Sample:
     memory: float
     threads: int
     descriptors: int
+    heap: float
+    """MiB that the C library has given away."""
+    blocks: int
+    """That Python has given away."""
 
 
 class Traffic:
@@ -133,12 +138,16 @@ class Traffic:
 
 
 def look(product: Product, began: float) -> list[Sample]:
-    """Each process now."""
+    """Each process now, once it has told what it has in use."""
     now = time.monotonic() - began
     samples = []
     for name, process in product.processes.items():
         status = Path(f"/proc/{process.pid}/status").read_text().splitlines()
         values = dict(line.split(":", 1) for line in status)
+        in_use = product.folder.parent / "in use" / f"{process.pid}.json"
+        if not in_use.is_file():
+            continue
+        told = json.loads(in_use.read_text())
         samples.append(
             Sample(
                 round(now, 1),
@@ -146,6 +155,8 @@ def look(product: Product, began: float) -> list[Sample]:
                 int(values["VmRSS"].split()[0]) / 1024,
                 int(values["Threads"]),
                 len(list(Path(f"/proc/{process.pid}/fd").iterdir())),
+                told["heap"],
+                told["blocks"],
             )
         )
     return samples
@@ -181,6 +192,13 @@ def _probe(traffic: Traffic, over: threading.Event) -> None:
         traffic.probe()
 
 
+def _have_services_tell(folder: Path) -> None:
+    """By the environment that they inherit."""
+    folder.mkdir()
+    os.environ["SOAK_IN_USE"] = str(folder)
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent / "in_use")
+
+
 def _slope(samples: list[Sample]) -> str:
     """Growth of memory in MiB per hour and its standard error, by least squares."""
     hours = np.array([one.time_s for one in samples]) / 3600
@@ -192,16 +210,18 @@ def _slope(samples: list[Sample]) -> str:
 
 
 def print_table(samples: list[Sample]) -> None:
-    """A row per process: at the start, after the warm-up, in the second half, at the end, at rest.
+    """A row per process.
 
-    Freed memory stays with the C library in pieces until it has as many as it needs: what grows in
-    the first half and not in the second is that, what grows in both is a leak.
+    Freed memory stays with the C library and with Python in pieces, until they have as many as they
+    need: resident memory that grows ever more slowly is that. What is in use is least between two
+    connections, so its least values in the second and in the last quarter tell what is kept.
     """
     end = max(one.time_s for one in samples)
     sys.stdout.write(
         "| process | MiB at first / last | MiB/h after warm-up | MiB/h in the second half "
+        "| least in use, MiB of heap and Python blocks, 2nd and 4th quarter "
         "| threads, min-max / at rest | descriptors, min-max / at rest |\n"
-        "|---|---|---|---|---|---|\n"
+        "|---|---|---|---|---|---|---|\n"
     )
     for name in dict.fromkeys(one.process for one in samples):
         all_of_it = [one for one in samples if one.process == name]
@@ -211,9 +231,18 @@ def print_table(samples: list[Sample]) -> None:
         sys.stdout.write(
             f"| {name} | {all_of_it[0].memory:.0f} / {rest.memory:.0f} "
             f"| {_slope(warm[:-1])} | {_slope(later)} "
+            f"| {_least(all_of_it, end / 4, end / 2)}, {_least(all_of_it, end * 3 / 4, end)} "
             f"| {min(threads)}-{max(threads)} / {rest.threads} "
             f"| {min(descriptors)}-{max(descriptors)} / {rest.descriptors} |\n"
         )
+
+
+def _least(samples: list[Sample], start: float, end: float) -> str:
+    within = [one for one in samples if start <= one.time_s <= end]
+    if not within:
+        return "too short"
+    heap, blocks = min(one.heap for one in within), min(one.blocks for one in within)
+    return f"{heap:.1f} and {blocks:,}"
 
 
 _COUNTED = ("threads", "descriptors")
@@ -227,6 +256,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, ScriptedPacs() as pacs:
         folder, tls_port = Path(name), free_port()
+        _have_services_tell(folder / "in use")
         certificates = folder / "certificates"
         (pair,) = make_certificates(certificates, ["LISTENER"], ["localhost"])
         tls = f'certificate = "{pair.certificate}"\nkey = "{pair.key}"\n'

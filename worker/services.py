@@ -37,6 +37,8 @@ from worker.tasks import register_delivery, register_screening
 _log = structlog.get_logger(__name__)
 
 _RECONCILE_EVERY_S = 60.0
+_TIDY_EVERY_S = 10.0
+"""Associations are cycles: the longer they wait for the collector, the more pieces they leave."""
 _PARENT_POLL_S = 1.0
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -67,9 +69,12 @@ def listen(settings: Settings, *, reuse_port: bool = False) -> None:
     commitments.start()
     pass_over_what_is_loaded()
     try:
-        while not stop.wait(_RECONCILE_EVERY_S):
-            _reconcile(intake)
+        reconciled = time.monotonic()
+        while not stop.wait(_TIDY_EVERY_S):
             give_memory_back()
+            if time.monotonic() - reconciled >= _RECONCILE_EVERY_S:
+                _reconcile(intake)
+                reconciled = time.monotonic()
     finally:
         listener.stop(settings.listener.stop_grace_s)
         commitments.stop()

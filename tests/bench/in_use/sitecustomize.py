@@ -6,7 +6,6 @@ back.
 """
 
 import ctypes
-import gc
 import json
 import os
 import sys
@@ -28,7 +27,6 @@ def tell(path: Path) -> None:
     library = ctypes.CDLL(None)
     library.mallinfo2.restype = MallocInformation
     while True:
-        gc.collect()
         heap = library.mallinfo2()
         found = {
             "heap": (heap.uordblks + heap.hblkhd) / 2**20,

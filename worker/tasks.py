@@ -75,10 +75,12 @@ def register_delivery(app: Celery, deliverer: Deliverer, confirmer: Confirmer) -
     @app.task(name=DELIVER_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def deliver_results(study_id: int, destination: str) -> None:
         deliverer.deliver(study_id, destination, owner_name())
+        gc.collect()  # an association is a cycle, too
 
     @app.task(name=CONFIRM_TASK)  # type: ignore[untyped-decorator]  # celery ships no types
     def confirm_results(study_id: int, destination: str) -> None:
         confirmer.confirm(study_id, destination)
+        gc.collect()
 
 
 def _screen(

@@ -94,7 +94,9 @@ class Letterbox:
         return square[self.top : self.top + self.rows, self.left : self.left + self.columns]
 
 
-def fit(pixels: FloatArray, preprocessing: Preprocessing, shape: Shape | None = None) -> Letterbox:
+def letterbox_of(
+    pixels: FloatArray, preprocessing: Preprocessing, shape: Shape | None = None
+) -> Letterbox:
     """Where `letterbox` puts a radiograph (rows, columns)."""
     shape = shape or preprocessing.shape
     if preprocessing.framing == Framing.WHOLE:
@@ -116,7 +118,7 @@ def letterbox(
     Returns:
         float32 of that shape in [0, 1], border 0; and where the radiograph lies in it.
     """
-    box = fit(pixels, preprocessing, shape)
+    box = letterbox_of(pixels, preprocessing, shape)
     part = box.frame.cut(pixels)
     shrinks = part.shape[0] > box.rows or part.shape[1] > box.columns
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

@@ -134,7 +134,7 @@ def texture(square: FloatArray) -> FloatArray:
     sparse the finest and the third are (largest and 95th percentile against mean and median);
     and how much gradients keep to one direction (1).
     """
-    content = _without_border(square)
+    content = without_border(square)
     octaves = _octaves(content)
     amplitudes = np.log([octave.mean() + _SMALL for octave in octaves])
     sparsity = [number for at in _SPARSITY_AT for number in _sparsity(octaves[at])]
@@ -181,7 +181,8 @@ def _spread(found: dict[str, Any], prefix: str) -> Spread:
     return Spread(**values)
 
 
-def _without_border(square: FloatArray) -> FloatArray:
+def without_border(square: FloatArray) -> FloatArray:
+    """Without the letterbox' border, nor what else is black to the edge."""
     rows, columns = np.flatnonzero(square.any(axis=1)), np.flatnonzero(square.any(axis=0))
     if not len(rows):
         return square

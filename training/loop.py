@@ -7,7 +7,7 @@ epoch), every decision from `history`.
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,9 +155,33 @@ def _train_epoch(
     model.optimizer.learning_rate = rate
     _seed_dropout(model, recipe.seed, number)
     weights = batches.class_weights() if recipe.class_weights else np.ones(2, np.float32)
+
+    def tell(step: int, loss: float) -> None:
+        done, total = number * len(batches) + step, recipe.epochs * len(batches)
+        report(Progress("training", done, total, f"epoch {number + 1}, loss {loss:.3f}"))
+
+    return train_batches(model, batches.epoch(number), weights, number, tell)
+
+
+def train_batches(
+    model: KerasModel,
+    batches: Iterable[Batch],
+    class_weights: npt.NDArray[np.float32],
+    number: int,
+    after_step: Callable[[int, float], None] = lambda *_: None,
+) -> dict[str, float]:
+    """A step per batch; mean loss and accuracy over all their radiographs.
+
+    Args:
+        number: of the epoch, from 0.
+        after_step: told the step, from 1, and the mean loss so far.
+
+    Raises:
+        RunError: the loss is no longer finite.
+    """
     sums, seen = {"loss": 0.0, "accuracy": 0.0}, 0
-    for step, batch in enumerate(batches.epoch(number), start=1):
-        figures = train_step(model, batch, weights)
+    for step, batch in enumerate(batches, start=1):
+        figures = train_step(model, batch, class_weights)
         if not math.isfinite(figures["loss"]):
             raise RunError(
                 f"the loss of epoch {number + 1}, step {step} is {figures['loss']}: "
@@ -166,9 +190,7 @@ def _train_epoch(
         seen += len(batch.fractured)
         for name, figure in figures.items():
             sums[name] += len(batch.fractured) * figure
-        done, total = number * len(batches) + step, recipe.epochs * len(batches)
-        detail = f"epoch {number + 1}, loss {sums['loss'] / seen:.3f}"
-        report(Progress("training", done, total, detail))
+        after_step(step, sums["loss"] / seen)
     return {name: total / seen for name, total in sums.items()}
 
 

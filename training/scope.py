@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold
 from models.architectures import KerasModel
 from models.prediction import FloatArray
 from models.preprocessing import Preprocessing, letterbox, to_network_input
-from models.scope import MOST_AXES, Description, Scope, Spread, describe
+from models.scope import MOST_AXES, Description, Scope, Spread, describe, without_border
 
 QUANTILE = 0.995
 """Of radiographs' distances from how the others are spread: the threshold."""
@@ -120,7 +120,7 @@ def varied(square: FloatArray, preprocessing: Preprocessing, random: Random) -> 
     grainier, at times with the white borders of a collimator: without this, what lies on its side
     or comes from another plate is foreign.
     """
-    picture = np.rot90(_content(square), int(random.integers(4)))
+    picture = np.rot90(without_border(square), int(random.integers(4)))
     picture = _cropped(picture[:, :: int(random.choice((-1, 1)))], random)
     picture = picture ** np.float32(np.exp(random.uniform(-0.3, 0.3)))
     if random.random() < _COLLIMATED:
@@ -161,15 +161,6 @@ def _describe(
         np.concatenate([one.features for one in found]),
         np.concatenate([one.texture for one in found]),
     )
-
-
-def _content(square: FloatArray) -> FloatArray:
-    """Without the letterbox' border, nor what else is black to the edge."""
-    rows, columns = (np.flatnonzero(square.any(axis=axis)) for axis in (1, 0))
-    if not len(rows):
-        return square
-    content: FloatArray = square[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return content
 
 
 def _cropped(picture: FloatArray, random: Random) -> FloatArray:

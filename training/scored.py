@@ -12,6 +12,7 @@ import numpy.typing as npt
 from models.calibration import Calibration
 from models.prediction import OperatingPoints
 from training.data.example import Example
+from training.splits import Split
 from training.statistics.calibration import fit_calibration
 from training.statistics.figures import auc, sensitivity, specificity
 from training.statistics.intervals import BOOTSTRAP_SAMPLES, Estimate, with_interval
@@ -37,6 +38,15 @@ class ScoredExamples:
     examples: Sequence[Example]
     groups: npt.NDArray[np.int32]
     logits: Floats
+
+    @classmethod
+    def of_part(
+        cls, examples: Sequence[Example], split: Split, part: str, logits: Floats
+    ) -> "ScoredExamples":
+        """Those of all examples that a split puts in a part."""
+        rows = split.rows(part)
+        groups = np.array([split.groups[row] for row in rows], np.int32)
+        return cls([examples[row] for row in rows], groups, logits)
 
     @property
     def fractured(self) -> Flags:

@@ -18,10 +18,9 @@ from models.engine import set_weights
 from models.errors import PretrainedError
 from models.folding import with_folded_batch_normalization
 from models.prediction import FloatArray
-from models.preprocessing import Shape, fit
+from models.preprocessing import Shape, letterbox_of
 from models.pretrained import Pretrained, build_pretrained, folded_batch_normalizations
 from models.scope import Scope
-from training import loop
 from training.batch_normalization import restore_statistics
 from training.batches import AugmentedBatches, Labels, MapTargets, Rows, network_inputs
 from training.cache import serving_squares, training_shape, training_squares
@@ -31,7 +30,7 @@ from training.data.pixels import read_pixels
 from training.errors import DataError, RunError
 from training.fracture_maps import boxes_in_square
 from training.freezing import batch_normalizations_that_learn, freeze
-from training.loop import Validation, compiled, predicted_log_odds
+from training.loop import Validation, compiled, fit, predicted_log_odds
 from training.progress import Report, counting
 from training.recipe import Recipe, Schedule, recipe_from_toml, recipe_to_toml
 from training.reference import reference_card
@@ -151,11 +150,8 @@ class Learned:
         radiographs, rows = self.radiographs, self.radiographs.rows(part)
         recipe = radiographs.recipe
         model = compiled(self.network, recipe)
-        return ScoredExamples(
-            [radiographs.examples[row] for row in rows],
-            np.array([radiographs.split.groups[row] for row in rows], np.int32),
-            predicted_log_odds(model, recipe, radiographs.serving_squares(), rows),
-        )
+        logits = predicted_log_odds(model, recipe, radiographs.serving_squares(), rows)
+        return ScoredExamples.of_part(radiographs.examples, radiographs.split, part, logits)
 
     def scope(self) -> Scope:
         """What the training part tells of the kind of picture that the network knows."""
@@ -262,7 +258,9 @@ class _Radiographs:
         own = self.recipe.preprocessing
         shape = training_shape(own)
         return [
-            boxes_in_square(one.boxes, fit(read_pixels(one.path), own, shape)) if one.boxes else []
+            boxes_in_square(one.boxes, letterbox_of(read_pixels(one.path), own, shape))
+            if one.boxes
+            else []
             for one in self.examples
         ]
 
@@ -335,7 +333,7 @@ def _fit(network: KerasModel, recipe: Recipe, radiographs: _Radiographs, out: Pa
     batches = radiographs.batches(_cells(network))
     if not (out / CHECKPOINT_FILE).is_file():
         _restore_statistics(network, radiographs)
-    loop.fit(
+    fit(
         network,
         recipe,
         batches,

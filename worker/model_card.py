@@ -59,8 +59,7 @@ def _scope(bundle: ModelBundle) -> str:
     rejected = next(iter(bundle.card["scope"].get("rejected", {}).values()), None)
     wrongly = ""
     if rejected:
-        value, low, high = (100 * rejected[key] for key in ("value", "low", "high"))
-        wrongly = f" ({value:.1f} % ({low:.1f}–{high:.1f}) of radiographs that it had not seen)"
+        wrongly = f" ({_percent(rejected, 1)} of radiographs that it had not seen)"
     return f"; what is unlike its training radiographs it leaves unanalysed{wrongly}"
 
 
@@ -168,6 +167,6 @@ def _plain(estimate: Json) -> str:
     return f"{estimate['value']:.2f} ({estimate['low']:.2f}–{estimate['high']:.2f})"
 
 
-def _percent(estimate: Json) -> str:
+def _percent(estimate: Json, digits: int = 0) -> str:
     value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
-    return f"{value:.0f} % ({low:.0f}–{high:.0f})"
+    return f"{value:.{digits}f} % ({low:.{digits}f}–{high:.{digits}f})"

@@ -10,7 +10,7 @@ from models.architectures import HIDDEN_LAYER, LOGIT_LAYER, KerasModel
 from models.engine import dense_head
 from models.gradcam import Float64Array, grad_cam, grad_cam_plus_plus, to_saliency_map
 from models.prediction import FloatArray
-from models.preprocessing import fit, to_network_input
+from models.preprocessing import letterbox_of, to_network_input
 from training.data.example import Example
 from training.data.pixels import read_pixels
 from training.plots import Panel
@@ -88,6 +88,6 @@ def _panel(
     pixels = read_pixels(example.path)
     own = recipe.preprocessing
     saliency = to_saliency_map(
-        cells, fit(pixels, own), own.shape, method=method.name, target_layer="features"
+        cells, letterbox_of(pixels, own), own.shape, method=method.name, target_layer="features"
     )
     return Panel(title, pixels, saliency.values, example.boxes)

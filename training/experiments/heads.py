@@ -1,6 +1,5 @@
 """A classifier's head, trained on pooled features as the whole network would train it."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +12,8 @@ from models.bundle import Weights
 from models.engine import get_weights
 from models.prediction import FloatArray
 from training.batches import Batch, Labels, Rows, inverse_frequency, shuffled_places
-from training.errors import RunError
 from training.history import Epoch, best_epoch, is_better, is_over, learning_rate
-from training.loop import compiled, train_step
+from training.loop import compiled, train_batches
 from training.recipe import Recipe
 from training.statistics.figures import auc
 
@@ -122,15 +120,7 @@ def _train_epoch(
     weights = np.ones(2, np.float32)
     if recipe.class_weights:
         weights = inverse_frequency(copies.fractured[copies.shown(recipe, number)])
-    sums, seen = {"loss": 0.0, "accuracy": 0.0}, 0
-    for batch in copies.batches(recipe, number):
-        model.reset_metrics()  # not every version of Keras does so by itself
-        seen += len(batch.fractured)
-        for name, figure in train_step(model, batch, weights).items():
-            sums[name] += len(batch.fractured) * figure
-    if not math.isfinite(sums["loss"]):
-        raise RunError(f"the loss of epoch {number + 1} is {sums['loss']}: learn more slowly")
-    return {name: total / seen for name, total in sums.items()}
+    return train_batches(model, copies.batches(recipe, number), weights, number)
 
 
 def _figures(scores: Scores, fractured: Labels) -> dict[str, float]:

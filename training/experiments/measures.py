@@ -13,7 +13,11 @@ import numpy as np
 
 from models.calibration import Calibration
 from models.prediction import OperatingPoints
+from training.controls import metadata_aucs
+from training.data.example import LabelledFolder
+from training.data.fingerprints import fingerprint_readable
 from training.errors import RunError
+from training.progress import Report, counting
 from training.scored import (
     SENSITIVITY_GOAL,
     SPECIFICITY_GOAL,
@@ -221,6 +225,16 @@ def compare_folds(
         ),
         "McNemar": {"one half": asdict(mcnemar(called[0], called[1], labels))},
     }
+
+
+def metadata(data: LabelledFolder, seed: int, samples: int, report: Report) -> list[Json]:
+    """What can be told of the labels without looking at bones."""
+    tick = counting("reading radiographs for their metadata", len(data.examples), report)
+    prints = fingerprint_readable(data.examples, tick)
+    return [
+        {"attributes": list(one.attributes), "estimate": as_json(one.estimate)}
+        for one in metadata_aucs(data.examples, prints, seed, samples=samples)
+    ]
 
 
 def _delong(first: Scores, second: Scores, labels: Labels) -> float | None:

@@ -16,23 +16,21 @@ import numpy as np
 
 from models.architectures import log_odds
 from models.preprocessing import to_network_input
-from training.controls import metadata_aucs
 from training.data.example import LabelledFolder
-from training.data.fingerprints import fingerprint_readable
 from training.errors import RunError
 from training.experiments.explained import GRAD_CAM, drawn_by_outcome, explain
 from training.experiments.leaks import random_split, share_seen
-from training.experiments.measures import compare, measure
+from training.experiments.measures import compare, measure, metadata
 from training.experiments.pooled_features import weights_digest
 from training.experiments.stages import Arrays, arrays_once, claim, json_once
 from training.freezing import BatchNormalization
 from training.history import Epoch, best_epoch
 from training.plots import plot_panels
 from training.presets import PRESETS
-from training.progress import Progress, Report, counting
+from training.progress import Progress, Report
 from training.recipe import Recipe
 from training.run_folder import EPOCHS_FILE, RECIPE_FILE
-from training.scored import Json, ScoredExamples, as_json
+from training.scored import Json, ScoredExamples
 from training.splits import TEST, TRAIN, VALIDATION, Plan, Split, make_split, shares_plan
 from training.statistics.figures import Labels, Scores, auc, confusion
 from training.statistics.intervals import BOOTSTRAP_SAMPLES
@@ -158,13 +156,8 @@ class Experiment:
 
     def scored(self, name: str, part: str) -> ScoredExamples:
         """A part of its split by a run that is done."""
-        split = self.split(name)
-        rows = split.rows(part)
-        return ScoredExamples(
-            [self.data.examples[row] for row in rows],
-            np.array([split.groups[row] for row in rows], np.int32),
-            self._arrays(name)[part],
-        )
+        logits = self._arrays(name)[part]
+        return ScoredExamples.of_part(self.data.examples, self.split(name), part, logits)
 
     def history(self, name: str) -> list[Epoch]:
         """Epochs of a run."""
@@ -229,9 +222,7 @@ class Experiment:
     def _draw_panels(self, name: str, learned: Learned, logits: Scores) -> None:
         split, recipe = self.split(name), self.settings.runs[name]
         rows = list(split.rows(TEST))
-        test = ScoredExamples(
-            [self.data.examples[row] for row in rows], np.zeros(0, np.int32), logits
-        )
+        test = ScoredExamples.of_part(self.data.examples, split, TEST, logits)
         drawn = list(drawn_by_outcome(test, self.settings.seed))
         squares = learned.radiographs.serving_squares()
         chosen = {place: squares[rows[place]] for _, place in drawn}
@@ -260,13 +251,7 @@ class Experiment:
         return compare(models[0], models[1], self.settings.samples)
 
     def _metadata(self) -> list[Json]:
-        examples, own = self.data.examples, self.settings
-        tick = counting("reading radiographs for their metadata", len(examples), self.report)
-        prints = fingerprint_readable(examples, tick)
-        return [
-            {"attributes": list(one.attributes), "estimate": as_json(one.estimate)}
-            for one in metadata_aucs(examples, prints, own.seed, samples=own.samples)
-        ]
+        return metadata(self.data, self.settings.seed, self.settings.samples, self.report)
 
 
 def _copies(learned: Learned, recipe: Recipe, report: Report) -> Arrays:

@@ -18,9 +18,8 @@ import numpy.typing as npt
 from models.architectures import KerasModel
 from models.engine import get_weights, set_weights
 from models.pretrained import build_pretrained
-from training.controls import metadata_aucs, shuffled_labels
+from training.controls import shuffled_labels
 from training.data.example import LabelledFolder
-from training.data.fingerprints import fingerprint_readable
 from training.errors import DataError
 from training.experiments.explained import GRAD_CAM_PLUS_PLUS, drawn_by_outcome, explain
 from training.experiments.heads import Copies, Head, Held, head_log_odds, train_head
@@ -30,6 +29,7 @@ from training.experiments.measures import (
     compare_folds,
     measure,
     measure_folds,
+    metadata,
 )
 from training.experiments.pooled_features import (
     PooledFeatures,
@@ -41,9 +41,9 @@ from training.experiments.stages import Arrays, arrays_once, claim, json_once
 from training.history import Epoch
 from training.plots import plot_panels
 from training.presets import PRESETS
-from training.progress import Progress, Report, counting
+from training.progress import Progress, Report
 from training.recipe import Recipe
-from training.scored import Json, ScoredExamples, as_json
+from training.scored import Json, ScoredExamples
 from training.split_file import save_split
 from training.splits import (
     TEST,
@@ -227,12 +227,7 @@ class Cohort:
         return chosen
 
     def _as_scored(self, split: Split, part: str, arrays: Arrays) -> ScoredExamples:
-        rows = split.rows(part)
-        return ScoredExamples(
-            [self.data.examples[row] for row in rows],
-            np.array([split.groups[row] for row in rows], np.int32),
-            arrays[part],
-        )
+        return ScoredExamples.of_part(self.data.examples, split, part, arrays[part])
 
     def _fixed(self, variant: str) -> Arrays:
         self._keep_split()
@@ -333,13 +328,7 @@ class Cohort:
         return float(np.mean([share_seen(split) for split in splits]))
 
     def _metadata(self) -> list[Json]:
-        examples, own = self.data.examples, self.settings
-        tick = counting("reading radiographs for their metadata", len(examples), self.report)
-        prints = fingerprint_readable(examples, tick)
-        return [
-            {"attributes": list(one.attributes), "estimate": as_json(one.estimate)}
-            for one in metadata_aucs(examples, prints, own.seed, samples=own.samples)
-        ]
+        return metadata(self.data, self.settings.seed, self.settings.samples, self.report)
 
 
 def _rows(data: LabelledFolder, name: str) -> npt.NDArray[np.int64]:

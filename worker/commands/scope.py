@@ -12,7 +12,6 @@ from worker.commands.data import LayoutName, read_labelled
 from worker.commands.model_options import AnyName, registry_if_there, require_training_extra
 
 if TYPE_CHECKING:  # the command imports it: it needs the training extra
-    from training.data.example import Example
     from training.scope_check import LookedAtFile, Rejections
 
 
@@ -44,6 +43,7 @@ def check_scope(
     """
     require_training_extra()
     from training.scope_check import check_controls, check_files, check_radiographs
+    from training.split_file import read_part
     from worker.composition import quieten_tensorflow
     from worker.model_updates.library import find_model
     from worker.offline import find_files
@@ -53,7 +53,7 @@ def check_scope(
     bundle = find_model(name, settings, registry_if_there(settings)).load()
     if bundle.scope is None:
         err.print(f"{bundle.identity.label} knows no scope: it rejects only what is blank")
-    examples = [] if data is None else _chosen(data, layout, split, part)
+    examples = [] if data is None else read_part(read_labelled(data, layout), split, part).examples
     paths = find_files(others) if others else []
     classifier = Classifier(bundle)
     with progress_bar() as progress:
@@ -69,18 +69,6 @@ def check_scope(
         print_json(_as_json(bundle.identity.label, bundle.identity.digest, found, files))
     else:
         _print(found, files)
-
-
-def _chosen(data: Path, layout: str, split: Path | None, part: str) -> list["Example"]:
-    folder = read_labelled(data, layout)
-    if split is None:
-        return list(folder.examples)
-    from training.split_file import load_split
-
-    loaded = load_split(split, folder)
-    if part not in loaded.parts:
-        raise typer.BadParameter(f"{split} has no part {part!r}, but {', '.join(loaded.parts)}")
-    return [folder.examples[row] for row in loaded.rows(part)]
 
 
 def _as_json(

@@ -1,12 +1,13 @@
 """The Celery application: broker, queues, and what keeps tasks from being lost or doubled."""
 
+import gc
 import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from kombu.entity import Queue
 
 from worker.file_broker import TRANSPORT
@@ -21,6 +22,17 @@ DELIVER_TASK = "fracture_screen.deliver_results"
 CONFIRM_TASK = "fracture_screen.confirm_results"
 
 
+class CollectingTask(Task):  # type: ignore[misc]  # celery ships no types
+    """Frees what a task left in cycles, as reports and associations are.
+
+    A report's cycle holds its pictures: without this a worker grew by 50 KB per study and more.
+    """
+
+    def after_return(self, *_: object) -> None:
+        """Called by Celery in the worker after each run of the task, broken ones too."""
+        gc.collect()
+
+
 def make_celery(settings: Settings) -> Celery:
     """An application that is connected to nothing yet.
 
@@ -28,7 +40,10 @@ def make_celery(settings: Settings) -> Celery:
     harmless, since work is claimed in the ledger.
     """
     app = Celery(
-        "fracture_screen", broker=settings.broker_url or "filesystem://", set_as_current=False
+        "fracture_screen",
+        broker=settings.broker_url or "filesystem://",
+        task_cls=CollectingTask,
+        set_as_current=False,
     )
     app.conf.update(
         accept_content=["json"],

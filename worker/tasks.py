@@ -1,6 +1,5 @@
 """The Celery tasks: each claims its work in the ledger, calls the trunk and records what came."""
 
-import gc
 import os
 import socket
 from collections.abc import Callable
@@ -65,8 +64,6 @@ def register_screening(
             _give_back(app, settings, ledger, claim, broken)
         elif screening is not None:
             _tell_after(after_screening, claim, screening, screener.model)
-        # A report is a cycle that holds its pictures: memory grew by 50 KB per study and more.
-        gc.collect()
 
 
 def register_delivery(app: Celery, deliverer: Deliverer, confirmer: Confirmer) -> None:
@@ -75,12 +72,10 @@ def register_delivery(app: Celery, deliverer: Deliverer, confirmer: Confirmer) -
     @app.task(name=DELIVER_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def deliver_results(study_id: int, destination: str) -> None:
         deliverer.deliver(study_id, destination, owner_name())
-        gc.collect()  # an association is a cycle, too
 
     @app.task(name=CONFIRM_TASK)  # type: ignore[untyped-decorator]  # celery ships no types
     def confirm_results(study_id: int, destination: str) -> None:
         confirmer.confirm(study_id, destination)
-        gc.collect()
 
 
 def _screen(

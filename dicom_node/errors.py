@@ -7,6 +7,7 @@ DicomNodeError
 ├── ReadingFailed        reading took too much time or memory, or its process crashed
 ├── TlsSetupError        the listener's certificate is unusable (defined in listener_tls.py)
 ├── AssociationFailed    no association, or it broke
+│   └── TooManyAnswers   more than can be had by one query
 └── NotEligible          readable, but not to be analysed (defined in radiograph.py)
 """
 
@@ -53,3 +54,7 @@ class AssociationFailed(DicomNodeError):
     def __init__(self, message: str, problem: TransportProblem = TransportProblem.BROKEN) -> None:
         super().__init__(message)
         self.problem = problem
+
+
+class TooManyAnswers(AssociationFailed):
+    """The remote AE has, or may have, more answers to a query than it gives at a time."""

@@ -1,13 +1,6 @@
-"""The listener: C-ECHO and C-STORE (PS3.4 annexes A and B).
+"""The listener: C-ECHO and C-STORE (PS3.4 annexes A and B), storage commitment."""
 
-An instance is answered 0x0000 only once it lies durably in the spool and the sink has registered
-it. The sink is all the listener knows of the rest of the product: no database, no queue.
-"""
-
-from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
-from enum import Enum
 from types import TracebackType
 from typing import cast
 
@@ -27,9 +20,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 from dicom_node.access import ANYBODY, AccessList, Role
 from dicom_node.commitment import CommitmentProvider, answer_action
 from dicom_node.commitment_scu import OnReport, answer_report
-from dicom_node.errors import MalformedInstance, SpoolError
-from dicom_node.incoming import Announced, IncomingDataSet
-from dicom_node.instance import ReceivedInstance
+from dicom_node.errors import MalformedInstance
+from dicom_node.incoming import IncomingDataSet
 from dicom_node.listener_guard import DEFAULT_LIMITS, ListenerGuard, ListenerLimits
 from dicom_node.listener_tls import TlsCredentials
 from dicom_node.listener_transport import (
@@ -38,36 +30,11 @@ from dicom_node.listener_transport import (
     ListenerServer,
     wait_until_ended,
 )
+from dicom_node.receiver import Receiver, Sink, announced
 from dicom_node.sop_classes import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from dicom_node.spool import Spool
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-
-class Receipt(Enum):
-    """What the sink says of an instance that lies durably in the spool."""
-
-    ACCEPTED = "accepted"
-    """New, and registered: the file is the sink's now."""
-
-    DUPLICATE = "duplicate"
-    """Known with the same digest: the new file is discarded."""
-
-    CONFLICT = "conflict"
-    """Known with another digest: the new file goes to quarantine."""
-
-
-Sink = Callable[[ReceivedInstance], Receipt]
-"""Registers an instance durably; called from several threads. Any exception means 0xA700,
-and the file stays where it is for the sink's owner to reconcile."""
-
-STATUS_OF_RECEIPT = {
-    Receipt.ACCEPTED: 0x0000,
-    Receipt.DUPLICATE: 0x0000,
-    Receipt.CONFLICT: 0x0111,
-}
-"""DIMSE status per receipt (PS3.7 C.4 and C.5)."""
-
-OUT_OF_RESOURCES = 0xA700
 NOT_AUTHORISED = 0x0124
 
 _IDLE_TIMEOUT_S = 60
@@ -115,8 +82,7 @@ class StorageScp:
             raise ValueError(f"maximum_pdu_size {maximum_pdu_size}: must be at least 4096 bytes")
         if port is None and tls is None:
             raise ValueError("a listener needs a plain port, a TLS port or both")
-        self._spool = spool
-        self._sink = sink
+        self._receiver = Receiver(spool, sink)
         self._host, self._port, self._tls = host, port, tls
         self._reuse_port = reuse_port
         self._commitments, self._on_report = commitments, on_report
@@ -217,31 +183,21 @@ class StorageScp:
     def _incoming(
         self, association: Association, context_id: int | None, *uids: UID | None
     ) -> IncomingDataSet:
-        contexts = {each.context_id: each for each in association.accepted_contexts}
-        context = contexts.get(context_id)
-        sop_class_uid, sop_instance_uid = (str(uid or "") for uid in uids)
-        announced = Announced(
-            sop_class_uid=sop_class_uid,
-            sop_instance_uid=sop_instance_uid,
-            transfer_syntax_uid=str(context.transfer_syntax[0]) if context else "",
-            calling_ae_title=_calling(association),
-        )
-        may_store = context is not None and self._guard.may(association, Role.STORE)
+        known = {each.context_id for each in association.accepted_contexts}
+        may_store = context_id in known and self._guard.may(association, Role.STORE)
         refusal = None if may_store else _not_authorised()
-        return IncomingDataSet(announced, self._spool, refusal)
+        said = announced(association, context_id, (uids[0], uids[1]), _calling(association))
+        return IncomingDataSet(said, self._receiver.spool, refusal)
 
     def _answer_store(self, event: Event) -> Dataset:
-        try:
-            return _response(self._receive(event))
-        except MalformedInstance as error:
-            _log_refusal(event, error.status, str(error))
-            return _response(error.status, str(error))
-        except SpoolError as error:
-            _log_refusal(event, OUT_OF_RESOURCES, str(error))
-            return _response(OUT_OF_RESOURCES, "cannot store now, send again later")
-        except Exception as error:  # the boundary: the peer must get an answer
-            _log_refusal(event, OUT_OF_RESOURCES, type(error).__name__, exc_info=True)
-            return _response(OUT_OF_RESOURCES, "cannot register now, send again later")
+        request = cast(C_STORE, event.request)
+        incoming = cast(IncomingDataSet | None, request._dataset_file)
+        if incoming is None:  # the whole message came in one PDU
+            uids = request.AffectedSOPClassUID, request.AffectedSOPInstanceUID
+            incoming = self._incoming(event.assoc, request._context_id, *uids)
+            if request.DataSet is not None:
+                incoming.write(request.DataSet.getvalue())
+        return self._receiver.answer(incoming, _calling(event.assoc))
 
     def _answer_action(self, event: Event) -> tuple[int, Dataset | None]:
         if self._commitments is None or not self._guard.may(event.assoc, Role.STORE):
@@ -252,33 +208,6 @@ class StorageScp:
         if self._on_report is None or not self._guard.may(event.assoc, Role.RECEIVE):
             return NOT_AUTHORISED, None
         return answer_report(event, self._on_report)
-
-    def _receive(self, event: Event) -> int:
-        request = cast(C_STORE, event.request)
-        incoming = cast(IncomingDataSet | None, request._dataset_file)
-        if incoming is None:  # the whole message came in one PDU
-            uids = request.AffectedSOPClassUID, request.AffectedSOPInstanceUID
-            incoming = self._incoming(event.assoc, request._context_id, *uids)
-            if request.DataSet is not None:
-                incoming.write(request.DataSet.getvalue())
-        with closing(incoming):
-            return self._register(incoming.store())
-
-    def _register(self, instance: ReceivedInstance) -> int:
-        # If the sink raises, the file stays: the registration may have been committed all the same.
-        receipt = self._sink(instance)
-        if receipt is Receipt.DUPLICATE:
-            self._spool.discard(instance.path)
-        if receipt is Receipt.CONFLICT:
-            kept = self._spool.quarantine(instance.path)
-            _log.critical(
-                "instance_conflict",
-                sop_instance_uid=instance.sop_instance_uid,
-                sha256=instance.sha256,
-                quarantined_file=kept.name,
-                calling_ae_title=instance.calling_ae_title,
-            )
-        return STATUS_OF_RECEIPT[receipt]
 
 
 def _application_entity(
@@ -310,24 +239,6 @@ def _answer_echo(event: Event) -> int:
 
 def _not_authorised() -> MalformedInstance:
     return MalformedInstance("not authorised to store here", status=NOT_AUTHORISED)
-
-
-def _response(status: int, error_comment: str = "") -> Dataset:
-    response = Dataset()
-    response.Status = status
-    if error_comment:
-        response.ErrorComment = error_comment.encode("ascii", "replace").decode()[:64]
-    return response
-
-
-def _log_refusal(event: Event, status: int, reason: str, *, exc_info: bool = False) -> None:
-    _log.warning(
-        "instance_refused",
-        status=f"0x{status:04X}",
-        reason=reason,
-        calling_ae_title=_calling(event.assoc),
-        exc_info=exc_info,
-    )
 
 
 def _calling(association: Association) -> str:

@@ -9,7 +9,7 @@ from db.ledger import Ledger
 from db.records import ClaimedConfirmation
 from dicom_node.commitment_scu import CommitmentReport, request_commitment
 from dicom_node.errors import AssociationFailed
-from dicom_node.read_back import find_instances
+from dicom_node.query import find_instances
 from dicom_node.retry_classes import UNREACHABLE, RetryClass, commitment_retry
 from worker.destinations import Breaker, Randomness, backoff, remote_of
 from worker.settings import Destination, Settings

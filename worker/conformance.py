@@ -13,7 +13,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
     Verification,
 )
 
-from dicom_node import commitment, errors, listener_transport, storage_scp
+from dicom_node import commitment, errors, listener_transport, receiver, storage_scp
 from dicom_node.listener_tls import CIPHERS
 from dicom_node.retry_classes import RetryClass, store_retry
 from dicom_node.sop_classes import (
@@ -27,13 +27,13 @@ from worker.settings import Destination, PeerSettings, Settings
 STORE_STATUSES: tuple[tuple[int, str, str], ...] = (
     (0x0000, "Success", "The instance is durable, or was already, with the same content."),
     (
-        storage_scp.STATUS_OF_RECEIPT[storage_scp.Receipt.CONFLICT],
+        receiver.STATUS_OF_RECEIPT[receiver.Receipt.CONFLICT],
         "Failure: duplicate SOP Instance",
         "Another content is known under this UID; the new one is kept apart for a person.",
     ),
     (storage_scp.NOT_AUTHORISED, "Failure: not authorised", "The peer has no role `store`."),
     (
-        storage_scp.OUT_OF_RESOURCES,
+        receiver.OUT_OF_RESOURCES,
         "Failure: out of resources",
         "Disk or database cannot take it now; send it again later.",
     ),
@@ -66,7 +66,7 @@ QUERY_KEYS: tuple[tuple[str, str], ...] = (
     ("Series Instance UID", "of the series of results"),
     ("SOP Instance UID", "empty: asked for"),
 )
-"""Keys of a C-FIND (PS3.4 C.6.2.1), as `dicom_node.read_back` sends them."""
+"""Keys of a C-FIND (PS3.4 C.6.2.1), as `dicom_node.query` sends them."""
 
 
 def conformance_statement(settings: Settings) -> str:

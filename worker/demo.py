@@ -21,9 +21,10 @@ from dicom_node.errors import AssociationFailed, UnreadableInstance
 from dicom_node.image_file import wrap_as_dx
 from dicom_node.instance import ReceivedInstance, RemoteAE
 from dicom_node.received import describe_file
+from dicom_node.receiver import Receipt
 from dicom_node.result_file import write_result
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scp import StorageScp
 from dicom_node.storage_scu import echo, send_instances
 from dicom_node.uids import derived_uid
 from models.bundle import load_bundle

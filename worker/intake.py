@@ -13,9 +13,9 @@ from dicom_node.errors import UnreadableInstance
 from dicom_node.instance import ReceivedInstance
 from dicom_node.radiograph import read_header
 from dicom_node.received import describe_file
+from dicom_node.receiver import Receipt
 from dicom_node.result_file import is_own_result
 from dicom_node.spool import Spool, modified_at
-from dicom_node.storage_scp import Receipt
 
 _log = structlog.get_logger(__name__)
 

@@ -7,8 +7,9 @@ from dicom_node.commitment import CommitmentProvider
 from dicom_node.commitment_scu import OnReport
 from dicom_node.listener_guard import ListenerLimits
 from dicom_node.listener_tls import TlsCredentials, TlsFiles
+from dicom_node.receiver import Sink
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Sink, StorageScp, TlsPort
+from dicom_node.storage_scp import StorageScp, TlsPort
 from worker.composition import MIB
 from worker.settings import ListenerSettings, PeerSettings, Settings
 

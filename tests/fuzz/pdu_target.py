@@ -26,8 +26,9 @@ from dicom_node.errors import DicomNodeError
 from dicom_node.instance import ReceivedInstance, RemoteAE
 from dicom_node.listener_guard import MIB, ListenerLimits
 from dicom_node.received import describe_file
+from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scp import StorageScp
 from dicom_node.storage_scu import echo
 from tests.fuzz.finding import Finding, bounded, require
 from tests.fuzz.pdu_bytes import GRAMMAR, split_pdus, stored_uids, streams

@@ -18,9 +18,10 @@ from db.session import make_engine
 from db.states import StudyState
 from dicom_node.instance import ReceivedInstance, RemoteAE
 from dicom_node.received import describe_file
+from dicom_node.receiver import Receipt
 from dicom_node.secondary_capture import build_secondary_capture
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scp import StorageScp
 from dicom_node.storage_scu import StoreResult, send_instances
 from tests.servers.ports import free_port
 from tests.unit.dicom_node.instances import (

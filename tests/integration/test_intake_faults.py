@@ -20,8 +20,9 @@ from db.ledger import Ledger
 from db.session import make_engine
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import ReceivedInstance, RemoteAE
+from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scp import StorageScp
 from dicom_node.storage_scu import echo, send_instances
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 from worker.composition import utc_now

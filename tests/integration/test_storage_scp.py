@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 
 from dicom_node.instance import ReceivedInstance, RemoteAE
 from dicom_node.received import describe_file
+from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scp import StorageScp
 from dicom_node.storage_scu import echo, send_instances
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID
 from tests.paths import SHARED_DATA, needs_shared_data

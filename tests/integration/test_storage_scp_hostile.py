@@ -16,8 +16,9 @@ from dicom_node.errors import AssociationFailed
 from dicom_node.instance import ReceivedInstance, RemoteAE
 from dicom_node.listener_guard import ListenerLimits
 from dicom_node.listener_transport import HALF_OPEN_PER_PEER, ListenerServer
+from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scp import StorageScp
 from dicom_node.storage_scu import echo, send_instances
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 

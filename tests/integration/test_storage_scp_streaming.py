@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from dicom_node.instance import ReceivedInstance
+from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scp import StorageScp
 from tests.security import wire
 
 PIXELS = wire.element(0x7FE0, 0x10, bytes(range(256)) * 400)

@@ -8,8 +8,9 @@ from pynetdicom import AE, evt
 
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import ReceivedInstance, RemoteAE
+from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scp import StorageScp
 from dicom_node.storage_scu import StoreResult, echo, send_instances
 from tests.servers.dcmtk import needs_dcmtk, storescp
 from tests.servers.orthanc import Orthanc, needs_orthanc, running_orthanc

@@ -14,8 +14,9 @@ from dicom_node.access import AccessList, Peer, Role
 from dicom_node.instance import ReceivedInstance, RemoteAE
 from dicom_node.listener_guard import MIB, ListenerLimits
 from dicom_node.listener_tls import TlsCredentials, TlsFiles
+from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp, TlsPort
+from dicom_node.storage_scp import StorageScp, TlsPort
 from worker.logs import configure_logging
 
 DEADLINE_S = 2

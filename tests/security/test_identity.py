@@ -17,8 +17,9 @@ from structlog.testing import capture_logs
 from dicom_node.access import AccessList, Peer, Role
 from dicom_node.instance import ReceivedInstance
 from dicom_node.listener_tls import TlsCredentials, TlsFiles, TlsSetupError
+from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp, TlsPort
+from dicom_node.storage_scp import StorageScp, TlsPort
 from tests.security import wire
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 from worker.certificates import make_certificates

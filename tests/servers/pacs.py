@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from dicom_node.instance import ReceivedInstance
+from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
-from dicom_node.storage_scp import Receipt, StorageScp
+from dicom_node.storage_scp import StorageScp
 
 
 class FolderPacs:

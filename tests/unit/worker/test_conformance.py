@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from dicom_node.read_back import _query
+from dicom_node.query import _query
 from tests.paths import REPOSITORY
 from worker.conformance import QUERY_KEYS, conformance_statement
 from worker.settings import Settings, load_settings

@@ -147,6 +147,7 @@ def _analysis(
         probability=conclusion.probability,
         started_at=started_at,
         finished_at=now,
+        sweep_id=claim.sweep_id,
         findings=[Finding(**asdict(finding)) for finding in conclusion.findings],
         results=results,
     )
@@ -164,6 +165,7 @@ def _failed_analysis(study: Study, reason: str, started_at: datetime, now: datet
         probability=None,
         started_at=started_at,
         finished_at=now,
+        sweep_id=study.sweep_id,
     )
 
 

@@ -5,7 +5,8 @@ LedgerError
 ├── LedgerInconsistent  the database refused what was to be stored; trying again does not help
 ├── LedgerOutOfDate     the tables are older or newer than this version of the program
 ├── ModelMoveRefused    a model may not be used for that: see LEGAL_MODEL_MOVES
-└── ReviewRefused       a review names what the ledger does not know
+├── ReviewRefused       a review names what the ledger does not know
+└── SweepRefused        a sweep is not known, or not in a state that allows it
 """
 
 
@@ -31,3 +32,7 @@ class ModelMoveRefused(LedgerError):
 
 class ReviewRefused(LedgerError):
     """A review cannot be recorded; the message names the instance."""
+
+
+class SweepRefused(LedgerError):
+    """What was asked of a sweep cannot be done; the message says why."""

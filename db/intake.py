@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.records import NewInstance, Registration, RegistrationKind
 from db.states import StudyState
+from db.sweeps import sweep_that_fetches
 from db.tables import Instance, Study
 from db.transitions import move_studies
 
@@ -20,14 +21,14 @@ _KNOWN = select(_instances.c.sha256, _instances.c.study_id).where(
     _instances.c.sop_instance_uid == bindparam("sop_instance_uid")
 )
 _STUDY = (
-    select(_studies.c.id, _studies.c.state)
+    select(_studies.c.id, _studies.c.state, _studies.c.sweep_id)
     .where(_studies.c.study_instance_uid == bindparam("study_instance_uid"))
     .with_for_update()
 )
 _TOUCH_STUDY = (
     update(_studies)
     .where(_studies.c.id == bindparam("study_id"))
-    .values(last_instance_at=bindparam("now"))
+    .values(last_instance_at=bindparam("now"), sweep_id=bindparam("sweep"))
 )
 _ADD_INSTANCE = insert(_instances)
 
@@ -66,15 +67,19 @@ def instance_paths(session: Session, after: int, limit: int) -> Sequence[Row[int
 def _open_study(session: Session, instance: NewInstance, now: datetime) -> int:
     connection = session.connection()
     study = connection.execute(_STUDY, {"study_instance_uid": instance.study_instance_uid}).first()
+    sweep_id = sweep_that_fetches(session, instance.study_instance_uid, now)
     if study is None:
-        return _new_study(session, instance, now)
-    connection.execute(_TOUCH_STUDY, {"study_id": study.id, "now": now})
+        return _new_study(session, instance, sweep_id, now)
+    at_rest = study.state in (StudyState.SCREENED, StudyState.FAILED)
+    # What came by itself stays triage while it is under way, and one instance of it makes it so.
+    sweep_id = sweep_id if at_rest or study.sweep_id is not None else None
+    connection.execute(_TOUCH_STUDY, {"study_id": study.id, "now": now, "sweep": sweep_id})
     if study.state != StudyState.RECEIVING:
         _reopen(session, study.id, study.state, now)
     return int(study.id)
 
 
-def _new_study(session: Session, instance: NewInstance, now: datetime) -> int:
+def _new_study(session: Session, instance: NewInstance, sweep_id: int | None, now: datetime) -> int:
     study = Study(
         study_instance_uid=instance.study_instance_uid,
         state=StudyState.RECEIVING,
@@ -82,6 +87,7 @@ def _new_study(session: Session, instance: NewInstance, now: datetime) -> int:
         received_at=now,
         last_instance_at=now,
         state_changed_at=now,
+        sweep_id=sweep_id,
     )
     session.add(study)
     session.flush()

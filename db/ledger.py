@@ -100,14 +100,16 @@ class Ledger:
         with self._transaction() as session:
             return queueing.mark_quiet_studies_ready(session, quiet_period, self._clock())
 
-    def queue_ready_studies(self, limit: int) -> list[QueuedStudy]:
+    def queue_ready_studies(self, limit: int, backlog_limit: int = 100) -> list[QueuedStudy]:
         """Make QUEUED up to `limit` READY studies, longest waiting first.
 
+        Of those that sweeps brought, only as many as keep `backlog_limit` under way: the others
+        wait here, where nothing has to be published again and a pause takes effect at once.
         No study is given to two callers. It is committed on return: publish afterwards; what is
         lost in between comes back by `requeue_unclaimed`.
         """
         with self._transaction() as session:
-            return queueing.queue_ready_studies(session, limit, self._clock())
+            return queueing.queue_ready_studies(session, limit, backlog_limit, self._clock())
 
     def requeue_unclaimed(self, queued_before: timedelta, limit: int) -> list[QueuedStudy]:
         """Studies to publish again: QUEUED for at least `queued_before`, claimed by nobody."""

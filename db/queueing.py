@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.conclusions import attempts_spent, give_up, queue_again
 from db.records import ClaimedInstance, ClaimedStudy, QueuedStudy, ReleasedStudy
 from db.states import StudyState
-from db.tables import Instance, Study
+from db.tables import Analysis, Instance, Study
 from db.transitions import move_studies
 
 _LEASE_LOST = "the worker died or ran out of time"
@@ -33,9 +33,18 @@ def mark_quiet_studies_ready(session: Session, quiet_period: timedelta, now: dat
     return len(moved)
 
 
-def queue_ready_studies(session: Session, limit: int, now: datetime) -> list[QueuedStudy]:
+def queue_ready_studies(
+    session: Session, limit: int, backlog_limit: int, now: datetime
+) -> list[QueuedStudy]:
     """Make QUEUED up to `limit` READY studies, longest waiting first."""
-    ids = _lock_studies(session, Study.ready_at, limit, Study.state == StudyState.READY)
+    ready, backlog = Study.state == StudyState.READY, Study.sweep_id.is_not(None)
+    ids = [*_lock_studies(session, Study.ready_at, limit, ready, ~backlog)]
+    under_way = select(func.count()).where(
+        Study.state.in_((StudyState.QUEUED, StudyState.SCREENING)), backlog
+    )
+    room = min(limit, backlog_limit - (session.scalar(under_way) or 0))
+    if room > 0:
+        ids += _lock_studies(session, Study.ready_at, room, ready, backlog)
     moved = move_studies(session, StudyState.READY, StudyState.QUEUED, now, Study.id.in_(ids))
     return _queued(session, moved)
 
@@ -94,6 +103,12 @@ def claim_study(
         attempt=study.attempts,
         ready_at=study.ready_at or study.last_instance_at,
         instances=_instances(session, study_id),
+        sweep_id=study.sweep_id,
+        previous_outcome=session.scalar(
+            select(Analysis.outcome).where(
+                Analysis.study_id == study_id, Analysis.superseded_at.is_(None)
+            )
+        ),
     )
 
 
@@ -104,7 +119,9 @@ def _release(session: Session, study: Study, max_attempts: int, now: datetime) -
     else:
         attempts = "1 attempt" if spent == 1 else f"{spent} attempts"
         state = give_up(session, study, f"gave up after {attempts}: {_LEASE_LOST}", now)
-    return ReleasedStudy(study.id, study.revision, study.study_instance_uid, state)
+    return ReleasedStudy(
+        study.id, study.revision, study.study_instance_uid, state, study.sweep_id is not None
+    )
 
 
 def _lock_studies(
@@ -125,9 +142,13 @@ def _lock_studies(
 
 def _queued(session: Session, ids: Sequence[int]) -> list[QueuedStudy]:
     rows = session.execute(
-        select(Study.id, Study.revision).where(Study.id.in_(ids)).order_by(Study.ready_at, Study.id)
+        select(Study.id, Study.revision, Study.sweep_id)
+        .where(Study.id.in_(ids))
+        .order_by(Study.ready_at, Study.id)
     )
-    return [QueuedStudy(study_id, revision) for study_id, revision in rows]
+    return [
+        QueuedStudy(study_id, revision, sweep is not None) for study_id, revision, sweep in rows
+    ]
 
 
 def _instances(session: Session, study_id: int) -> tuple[ClaimedInstance, ...]:

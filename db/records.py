@@ -54,6 +54,8 @@ class QueuedStudy:
 
     study_id: int
     revision: int
+    backlog: bool = False
+    """Whether a sweep brought it: it goes after all that came by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class ReleasedStudy:
     study_instance_uid: str
     state: StudyState
     """QUEUED: publish it again. FAILED: given up."""
+    backlog: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,10 @@ class ClaimedStudy:
     ready_at: datetime
     instances: tuple[ClaimedInstance, ...]
     """Sorted by series, then SOP instance UID."""
+    sweep_id: int | None = None
+    """The sweep that brought it; None: triage."""
+    previous_outcome: Outcome | None = None
+    """Of the analysis that this one will supersede."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ class StudyState(StrEnum):
     RECEIVING = "RECEIVING"
     """Instances are arriving; the study is not yet quiet."""
     READY = "READY"
-    """Quiet for long enough, or retried by an operator: to be queued."""
+    """Quiet for long enough, retried by an operator, or taken up again by a sweep: to be queued."""
     QUEUED = "QUEUED"
     """Handed to the broker (or about to be); no worker has claimed it."""
     SCREENING = "SCREENING"
@@ -80,6 +80,34 @@ class ModelState(StrEnum):
     """Replaced, rolled back or given up; a rollback or another import may bring it back."""
 
 
+class SweepState(StrEnum):
+    """Where a backlog run is."""
+
+    RUNNING = "RUNNING"
+    """It works whenever its time window and its limits let it."""
+    PAUSED = "PAUSED"
+    """An operator stopped it and may let it go on."""
+    FINISHED = "FINISHED"
+    """Everything was looked for, and what was to be fetched was, or is listed as missing."""
+    CANCELLED = "CANCELLED"
+    """Given up by an operator; what it had fetched is screened all the same."""
+
+
+class SweepStudyState(StrEnum):
+    """What a sweep did with one study that it found."""
+
+    FOUND = "FOUND"
+    """To be looked at closely."""
+    EXCLUDED = "EXCLUDED"
+    """Not for this sweep, with the reason."""
+    FETCHING = "FETCHING"
+    """Asked for; until the time given, what arrives of it belongs to the sweep."""
+    TAKEN = "TAKEN"
+    """In the ledger, to be screened like any other study."""
+    MISSING = "MISSING"
+    """Not all of it arrived, after all tries, with the reason; what did is screened."""
+
+
 class ReviewOutcome(StrEnum):
     """What a reader says of our result."""
 
@@ -103,11 +131,23 @@ LEGAL_STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType
         StudyState.SCREENING: frozenset(
             {StudyState.SCREENED, StudyState.QUEUED, StudyState.RECEIVING, StudyState.FAILED}
         ),
-        StudyState.SCREENED: frozenset({StudyState.RECEIVING, StudyState.FAILED}),
+        StudyState.SCREENED: frozenset({StudyState.RECEIVING, StudyState.READY, StudyState.FAILED}),
         StudyState.FAILED: frozenset({StudyState.RECEIVING, StudyState.READY}),
     }
 )
 """From each state, the states a study may move to."""
+
+LEGAL_SWEEP_MOVES: Mapping[SweepState, frozenset[SweepState]] = MappingProxyType(
+    {
+        SweepState.RUNNING: frozenset(
+            {SweepState.PAUSED, SweepState.FINISHED, SweepState.CANCELLED}
+        ),
+        SweepState.PAUSED: frozenset({SweepState.RUNNING, SweepState.CANCELLED}),
+        SweepState.FINISHED: frozenset(),
+        SweepState.CANCELLED: frozenset(),
+    }
+)
+"""From each state, the states a sweep may move to."""
 
 LEGAL_DELIVERY_MOVES: Mapping[DeliveryState, frozenset[DeliveryState]] = MappingProxyType(
     {

@@ -3,7 +3,7 @@
 Rows never leave `db`; a change here needs a migration in `migrations/versions/`.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +22,15 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from db.columns import FreeText, UtcDateTime, terms
-from db.states import DeliveryState, ModelState, Outcome, ReviewOutcome, StudyState
+from db.states import (
+    DeliveryState,
+    ModelState,
+    Outcome,
+    ReviewOutcome,
+    StudyState,
+    SweepState,
+    SweepStudyState,
+)
 
 _UID = String(64)
 _SHA256 = String(64)
@@ -42,6 +50,65 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+class Sweep(Base):
+    """A backlog run over a PACS or a folder."""
+
+    __tablename__ = "sweep"
+    __table_args__ = (UniqueConstraint("schedule", "night"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    schedule: Mapped[str | None] = mapped_column(String(64))
+    """Name of the schedule of the settings that began it; None: begun by hand."""
+    night: Mapped[date | None]
+    """Day on which the time window of a scheduled sweep opened, at the site."""
+    source: Mapped[str] = mapped_column(String(64))
+    """Name of the PACS in the settings; "": a folder."""
+    folder: Mapped[str] = mapped_column(_PATH)
+    """As the operator named it; "": a PACS."""
+    selection: Mapped[dict[str, Any]] = mapped_column(JSON())  # Any: JSON
+    """What is to be screened, as `worker.sweeps.selection` writes it."""
+    state: Mapped[SweepState] = mapped_column(terms(SweepState), index=True)
+    remark: Mapped[str] = mapped_column(FreeText(), default="")
+    """Why it waits or what went wrong last; "": nothing."""
+    cursor: Mapped[str] = mapped_column(String(1024), default="")
+    """How far the search has come, as the search writes it."""
+    searched: Mapped[bool] = mapped_column(default=False)
+    """Whether all candidates are known."""
+    actor: Mapped[str] = mapped_column(String(255))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    advanced_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    lease_owner: Mapped[str | None] = mapped_column(String(255))
+    lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+
+
+class SweepStudy(Base):
+    """One study that a sweep found, and what became of it."""
+
+    __tablename__ = "sweep_study"
+    __table_args__ = (
+        UniqueConstraint("sweep_id", "study_instance_uid"),
+        Index(None, "sweep_id", "state", "next_attempt_at"),
+        Index(None, "study_instance_uid", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sweep_id: Mapped[int] = mapped_column(ForeignKey(Sweep.id))
+    study_instance_uid: Mapped[str] = mapped_column(_UID)
+    state: Mapped[SweepStudyState] = mapped_column(terms(SweepStudyState))
+    reason: Mapped[str] = mapped_column(FreeText(), default="")
+    expected: Mapped[int] = mapped_column(default=0)
+    """Instances asked for."""
+    arrived: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    """FETCHING: the end of the request's time."""
+    taken_at: Mapped[datetime | None] = mapped_column(UtcDateTime(), index=True)
+    previous_outcome: Mapped[Outcome | None] = mapped_column(terms(Outcome))
+    """Of the analysis that the ledger had when the study was taken."""
+    previous_probability: Mapped[float | None]
 
 
 class Study(Base):
@@ -69,6 +136,8 @@ class Study(Base):
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     failure_reason: Mapped[str] = mapped_column(FreeText(), default="")
     """Of the last failed attempt of this revision."""
+    sweep_id: Mapped[int | None] = mapped_column(ForeignKey(Sweep.id), index=True)
+    """The sweep that brought this revision; None: it came by itself, and goes first."""
 
 
 class Instance(Base):
@@ -231,6 +300,8 @@ class Analysis(Base):
     started_at: Mapped[datetime] = mapped_column(UtcDateTime())
     finished_at: Mapped[datetime] = mapped_column(UtcDateTime())
     superseded_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    sweep_id: Mapped[int | None] = mapped_column(ForeignKey(Sweep.id), index=True)
+    """The sweep that had it made, in retrospect; None: triage."""
     findings: Mapped[list[Finding]] = relationship(order_by=Finding.id)
     results: Mapped[list[ResultObject]] = relationship(
         secondary=analysis_result, order_by=ResultObject.id

@@ -1,0 +1,443 @@
+"""`Sweeps`: backlog runs, the studies that they find, and what became of each."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.audit import record_event
+from db.errors import SweepRefused
+from db.session import transaction
+from db.states import (
+    LEGAL_SWEEP_MOVES,
+    Outcome,
+    StudyState,
+    SweepState,
+    SweepStudyState,
+)
+from db.sweep_results import SweepTally, SweptStudy, swept_page, tally
+from db.tables import Analysis, Finding, Instance, ResultObject, Study, Sweep, SweepStudy
+from db.transitions import move_studies
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewSweep:
+    """A backlog run to begin: over the PACS called `source`, or over `folder`; the other is ""."""
+
+    source: str
+    folder: str
+    selection: Mapping[str, Any]  # Any: JSON
+    """What is to be screened, as `worker.sweeps.selection` writes it."""
+    actor: str
+    schedule: str | None = None
+    night: date | None = None
+    """Of a schedule: the day on which its window opened, at the site."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRecord:
+    """A backlog run and how far its search has come."""
+
+    id: int
+    schedule: str | None
+    night: date | None
+    source: str
+    folder: str
+    selection: Mapping[str, Any]  # Any: JSON
+    state: SweepState
+    remark: str
+    cursor: str
+    searched: bool
+    actor: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A study that the search found; `excluded`: why it is not for this sweep, "" if it is."""
+
+    study_instance_uid: str
+    excluded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepItem:
+    """A study that a sweep has to see to."""
+
+    id: int
+    study_instance_uid: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStudy:
+    """What the ledger has of a study."""
+
+    state: StudyState
+    sop_instance_uids: frozenset[str]
+    model_version: str
+    """Of the current analysis, as `model_digest`; "" without one."""
+    model_digest: str
+    outcome: Outcome | None
+    looked_at: frozenset[str]
+    """SOP Instance UIDs that the current analysis says something of."""
+    finished_at: datetime | None
+
+
+class Sweeps:
+    """All backlog runs. Errors and clock as in `Ledger`."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        """Connect to nothing yet."""
+        self._engine = engine
+        self._clock = clock
+
+    # The run
+
+    def begin(self, new: NewSweep) -> SweepRecord | None:
+        """Begin a run; None if the schedule has begun its own of that night already."""
+        now = self._clock()
+        with transaction(self._engine) as session:
+            if new.schedule is not None and _of_night(session, new.schedule, new.night):
+                return None
+            row = Sweep(
+                schedule=new.schedule,
+                night=new.night,
+                source=new.source,
+                folder=new.folder,
+                selection=dict(new.selection),
+                state=SweepState.RUNNING,
+                actor=new.actor[:255],
+                created_at=now,
+                advanced_at=now,
+            )
+            session.add(row)
+            session.flush()
+            details = {"source": new.source, "schedule": new.schedule or ""}
+            record_event(session, new.actor, "sweep begun", f"sweep {row.id}", details, now)
+            return _record(row)
+
+    def find(self, sweep_id: int) -> SweepRecord | None:
+        """One run; None if there is none of this number."""
+        with transaction(self._engine) as session:
+            row = session.get(Sweep, sweep_id)
+            return None if row is None else _record(row)
+
+    def latest(self, limit: int) -> list[SweepRecord]:
+        """The last runs, newest first."""
+        newest = select(Sweep).order_by(Sweep.id.desc()).limit(limit)
+        with transaction(self._engine) as session:
+            return [_record(row) for row in session.scalars(newest)]
+
+    def move(self, sweep_id: int, target: SweepState, actor: str, remark: str = "") -> SweepRecord:
+        """Pause, resume or cancel a run.
+
+        Raises:
+            SweepRefused: it is not known, or its state does not allow it.
+        """
+        now = self._clock()
+        with transaction(self._engine) as session:
+            row = session.get(Sweep, sweep_id, with_for_update=True)
+            if row is None:
+                raise SweepRefused(f"there is no sweep {sweep_id}; `sweep status` lists them")
+            if target not in LEGAL_SWEEP_MOVES[row.state]:
+                raise SweepRefused(f"sweep {sweep_id} is {row.state} and cannot become {target}")
+            row.state, row.remark = target, remark
+            if not LEGAL_SWEEP_MOVES[target]:
+                row.finished_at = now
+            record_event(session, actor, f"sweep {target.lower()}", f"sweep {sweep_id}", {}, now)
+            return _record(row)
+
+    def claim(self, owner: str, lease: timedelta) -> SweepRecord | None:
+        """The right to advance the RUNNING sweep that waited longest; None: there is none free."""
+        now = self._clock()
+        free = or_(Sweep.lease_expires_at.is_(None), Sweep.lease_expires_at <= now)
+        longest = (
+            select(Sweep)
+            .where(Sweep.state == SweepState.RUNNING, free)
+            .order_by(Sweep.advanced_at, Sweep.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        with transaction(self._engine) as session:
+            row = session.scalar(longest)
+            if row is None:
+                return None
+            row.lease_owner, row.lease_expires_at, row.advanced_at = owner, now + lease, now
+            return _record(row)
+
+    def hold(self, sweep_id: int, owner: str, lease: timedelta) -> bool:
+        """Prolong the lease; False: it went to another, or the run is not RUNNING any more."""
+        held = (
+            update(Sweep)
+            .where(
+                Sweep.id == sweep_id,
+                Sweep.state == SweepState.RUNNING,
+                Sweep.lease_owner == owner,
+            )
+            .values(lease_expires_at=self._clock() + lease)
+            .returning(Sweep.id)
+        )
+        with transaction(self._engine) as session:
+            return session.scalar(held) is not None
+
+    def release(self, sweep_id: int, owner: str, remark: str = "") -> None:
+        """End the lease and say why the run waits; "": it does not."""
+        with transaction(self._engine) as session:
+            session.execute(
+                update(Sweep)
+                .where(Sweep.id == sweep_id, Sweep.lease_owner == owner)
+                .values(
+                    lease_owner=None,
+                    lease_expires_at=None,
+                    remark=remark,
+                    advanced_at=self._clock(),
+                )
+            )
+
+    def finish_if_done(self, sweep_id: int) -> bool:
+        """Make it FINISHED if all is found and seen to."""
+        open_states = (SweepStudyState.FOUND, SweepStudyState.FETCHING)
+        with transaction(self._engine) as session:
+            row = session.get_one(Sweep, sweep_id, with_for_update=True)
+            waiting = select(SweepStudy.id).where(
+                SweepStudy.sweep_id == sweep_id, SweepStudy.state.in_(open_states)
+            )
+            if row.state is not SweepState.RUNNING or not row.searched:
+                return False
+            if session.scalar(waiting.limit(1)) is not None:
+                return False
+            row.state, row.finished_at, row.remark = SweepState.FINISHED, self._clock(), ""
+            return True
+
+    # Its studies
+
+    def record_search(
+        self, sweep_id: int, candidates: Sequence[Candidate], cursor: str, *, searched: bool
+    ) -> None:
+        """Add what a step of the search found, and how far it has come, in one transaction."""
+        now = self._clock()
+        by_uid = {one.study_instance_uid: one for one in candidates}
+        with transaction(self._engine) as session:
+            row = session.get_one(Sweep, sweep_id, with_for_update=True)
+            known = session.scalars(
+                select(SweepStudy.study_instance_uid).where(
+                    SweepStudy.sweep_id == sweep_id,
+                    SweepStudy.study_instance_uid.in_(by_uid),
+                )
+            )
+            for uid in known.all():
+                del by_uid[uid]
+            session.add_all(_new_study(sweep_id, one, now) for one in by_uid.values())
+            row.cursor, row.searched = cursor, searched
+
+    def to_see_to(self, sweep_id: int, limit: int) -> list[SweepItem]:
+        """Up to `limit` studies whose turn it is: found, to be tried again, or left by a crash."""
+        turn = (
+            select(SweepStudy)
+            .where(
+                SweepStudy.sweep_id == sweep_id,
+                SweepStudy.state.in_((SweepStudyState.FOUND, SweepStudyState.FETCHING)),
+                SweepStudy.next_attempt_at <= self._clock(),
+            )
+            .order_by(SweepStudy.attempts, SweepStudy.id)
+            .limit(limit)
+        )
+        with transaction(self._engine) as session:
+            return [
+                SweepItem(row.id, row.study_instance_uid, row.attempts)
+                for row in session.scalars(turn)
+            ]
+
+    def next_turn(self, sweep_id: int) -> datetime | None:
+        """When the next of its studies is to be tried; None: nothing is open."""
+        first = select(func.min(SweepStudy.next_attempt_at)).where(
+            SweepStudy.sweep_id == sweep_id,
+            SweepStudy.state.in_((SweepStudyState.FOUND, SweepStudyState.FETCHING)),
+        )
+        with transaction(self._engine) as session:
+            return session.scalar(first)
+
+    def exclude(self, item_id: int, reason: str) -> None:
+        """Not for this sweep."""
+        self._change(item_id, state=SweepStudyState.EXCLUDED, reason=reason)
+
+    def begin_fetch(self, item_id: int, expected: int, until: datetime) -> None:
+        """Asked for now: what arrives of it before `until` belongs to the sweep."""
+        self._change(
+            item_id,
+            state=SweepStudyState.FETCHING,
+            reason="",
+            expected=expected,
+            next_attempt_at=until,
+            attempts=SweepStudy.attempts + 1,
+        )
+
+    def retry(self, item_id: int, reason: str, at: datetime) -> None:
+        """Not all of it could be had: once more at a time to come."""
+        self._change(item_id, state=SweepStudyState.FOUND, reason=reason, next_attempt_at=at)
+
+    def end_fetch(self, item_id: int, arrived: int, missing: str = "") -> None:
+        """TAKEN, or MISSING with the reason why it will not be tried again."""
+        state = SweepStudyState.MISSING if missing else SweepStudyState.TAKEN
+        with transaction(self._engine) as session:
+            item = session.get_one(SweepStudy, item_id, with_for_update=True)
+            item.state, item.reason, item.arrived = state, missing, arrived
+            if arrived:
+                item.taken_at = self._clock()
+                _keep_previous(session, item)
+
+    def screen_again(self, item_id: int) -> bool:
+        """Make a study that the ledger has READY, as the sweep's; False if it is not at rest."""
+        now = self._clock()
+        with transaction(self._engine) as session:
+            item = session.get_one(SweepStudy, item_id, with_for_update=True)
+            this_study = Study.study_instance_uid == item.study_instance_uid
+            study = session.scalar(select(Study).where(this_study).with_for_update())
+            if study is None or study.state not in (StudyState.SCREENED, StudyState.FAILED):
+                return False
+            move_studies(
+                session,
+                study.state,
+                StudyState.READY,
+                now,
+                this_study,
+                revision=Study.revision + 1,
+                attempts=0,
+                interruptions=0,
+                ready_at=now,
+                failure_reason="",
+                sweep_id=item.sweep_id,
+            )
+            item.state, item.reason, item.taken_at = SweepStudyState.TAKEN, "", now
+            _keep_previous(session, item)
+            return True
+
+    def taken_since(self, source: str, since: datetime) -> int:
+        """How many studies the sweeps of a source took since then."""
+        wanted = (
+            select(func.count())
+            .select_from(SweepStudy)
+            .join(Sweep, Sweep.id == SweepStudy.sweep_id)
+            .where(Sweep.source == source, SweepStudy.taken_at > since)
+        )
+        with transaction(self._engine) as session:
+            return session.scalar(wanted) or 0
+
+    def known(self, study_instance_uid: str) -> KnownStudy | None:
+        """What the ledger has of a study; None: nothing."""
+        with transaction(self._engine) as session:
+            study = session.scalar(
+                select(Study).where(Study.study_instance_uid == study_instance_uid)
+            )
+            return None if study is None else _known(session, study)
+
+    def own_series(self, study_instance_uid: str) -> frozenset[str]:
+        """Series Instance UIDs of our own results in a study."""
+        with transaction(self._engine) as session:
+            return frozenset(
+                session.scalars(
+                    select(ResultObject.series_instance_uid)
+                    .join(Study, Study.id == ResultObject.study_id)
+                    .where(Study.study_instance_uid == study_instance_uid)
+                )
+            )
+
+    # What came of it
+
+    def tally(self, sweep_id: int) -> SweepTally:
+        """Count everything."""
+        with transaction(self._engine) as session:
+            return tally(session, sweep_id)
+
+    def swept(self, sweep_id: int) -> Iterator[SweptStudy]:
+        """Every study that it found, in that order, in many short transactions."""
+        after = 0
+        while True:
+            with transaction(self._engine) as session:
+                page = swept_page(session, sweep_id, after, _PAGE)
+            if not page:
+                return
+            yield from (line for _, line in page)
+            after = page[-1][0]
+
+    def _change(self, item_id: int, **values: object) -> None:
+        with transaction(self._engine) as session:
+            session.execute(update(SweepStudy).where(SweepStudy.id == item_id).values(**values))
+
+
+def sweep_that_fetches(session: Session, study_instance_uid: str, now: datetime) -> int | None:
+    """The sweep that asked for this study just now."""
+    return session.scalar(
+        select(SweepStudy.sweep_id)
+        .where(
+            SweepStudy.study_instance_uid == study_instance_uid,
+            SweepStudy.state == SweepStudyState.FETCHING,
+            SweepStudy.next_attempt_at > now,
+        )
+        .order_by(SweepStudy.sweep_id)
+        .limit(1)
+    )
+
+
+def _of_night(session: Session, schedule: str, night: date | None) -> bool:
+    found = select(Sweep.id).where(Sweep.schedule == schedule, Sweep.night == night)
+    return session.scalar(found) is not None
+
+
+def _record(row: Sweep) -> SweepRecord:
+    return SweepRecord(**{name: getattr(row, name) for name in SweepRecord.__slots__})
+
+
+def _new_study(sweep_id: int, candidate: Candidate, now: datetime) -> SweepStudy:
+    state = SweepStudyState.EXCLUDED if candidate.excluded else SweepStudyState.FOUND
+    return SweepStudy(
+        sweep_id=sweep_id,
+        study_instance_uid=candidate.study_instance_uid,
+        state=state,
+        reason=candidate.excluded,
+        next_attempt_at=now,
+    )
+
+
+def _current(study_instance_uid: str) -> ColumnElement[bool]:
+    return and_(
+        Study.study_instance_uid == study_instance_uid,
+        Analysis.study_id == Study.id,
+        Analysis.superseded_at.is_(None),
+    )
+
+
+def _keep_previous(session: Session, item: SweepStudy) -> None:
+    """What an earlier analysis said; that of this very sweep is no earlier one."""
+    row = session.scalar(select(Analysis).join(Study).where(_current(item.study_instance_uid)))
+    if row is not None and row.sweep_id != item.sweep_id and item.previous_outcome is None:
+        item.previous_outcome, item.previous_probability = row.outcome, row.probability
+
+
+def _known(session: Session, study: Study) -> KnownStudy:
+    instances = session.scalars(
+        select(Instance.sop_instance_uid).where(Instance.study_id == study.id)
+    )
+    analysis = session.scalar(
+        select(Analysis).where(Analysis.study_id == study.id, Analysis.superseded_at.is_(None))
+    )
+    looked_at: frozenset[str] = frozenset()
+    if analysis is not None:
+        of_analysis = Finding.analysis_id == analysis.id
+        looked_at = frozenset(session.scalars(select(Finding.sop_instance_uid).where(of_analysis)))
+    return KnownStudy(
+        state=study.state,
+        sop_instance_uids=frozenset(instances),
+        model_version=analysis.model_version if analysis else "",
+        model_digest=analysis.model_digest if analysis else "",
+        outcome=analysis.outcome if analysis else None,
+        looked_at=looked_at,
+        finished_at=analysis.finished_at if analysis else None,
+    )

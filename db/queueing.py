@@ -104,9 +104,11 @@ def claim_study(
         ready_at=study.ready_at or study.last_instance_at,
         instances=_instances(session, study_id),
         sweep_id=study.sweep_id,
-        previous_outcome=session.scalar(
+        delivered_outcome=session.scalar(
             select(Analysis.outcome).where(
-                Analysis.study_id == study_id, Analysis.superseded_at.is_(None)
+                Analysis.study_id == study_id,
+                Analysis.superseded_at.is_(None),
+                Analysis.results.any(),
             )
         ),
     )

@@ -95,8 +95,8 @@ class ClaimedStudy:
     """Sorted by series, then SOP instance UID."""
     sweep_id: int | None = None
     """The sweep that brought it; None: triage."""
-    previous_outcome: Outcome | None = None
-    """Of the analysis that this one will supersede."""
+    delivered_outcome: Outcome | None = None
+    """Of the analysis that this one will supersede, if it has result objects."""
 
 
 @dataclass(frozen=True, slots=True)

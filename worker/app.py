@@ -16,7 +16,15 @@ from worker.settings import Settings
 TRIAGE_QUEUE = "triage"
 DELIVERY_QUEUE = "delivery"
 """Stands for the queues of all destinations, and is that of what no destination of ours gets."""
-QUEUES = (TRIAGE_QUEUE, DELIVERY_QUEUE)
+BACKLOG_QUEUE = "backlog"
+"""Studies that sweeps brought."""
+SWEEP_QUEUE = "sweep"
+"""What moves sweeps on. It waits for a PACS: no worker that screens or delivers takes from it."""
+QUEUES = (TRIAGE_QUEUE, DELIVERY_QUEUE, BACKLOG_QUEUE, SWEEP_QUEUE)
+"""In the order in which they are emptied."""
+SCREEN_BATCH_TASK = "fracture_screen.screen_batch"
+ADVANCE_SWEEPS_TASK = "fracture_screen.advance_sweeps"
+BEGIN_SWEEP_TASK = "fracture_screen.begin_scheduled_sweep"
 SCREEN_TASK = "fracture_screen.screen_study"
 DELIVER_TASK = "fracture_screen.deliver_results"
 CONFIRM_TASK = "fracture_screen.confirm_results"
@@ -78,6 +86,7 @@ def queue_names(
     return [
         *([TRIAGE_QUEUE] if TRIAGE_QUEUE in kinds else []),
         *(of_delivery if DELIVERY_QUEUE in kinds else []),
+        *(name for name in (BACKLOG_QUEUE, SWEEP_QUEUE) if name in kinds),
     ]
 
 
@@ -91,6 +100,11 @@ def delivery_queue(destination: str) -> str:
 def publish_study(app: Celery, study_id: int, revision: int) -> None:
     """Queue one study for screening. Raises kombu's OperationalError if the broker is away."""
     app.send_task(SCREEN_TASK, (study_id, revision), queue=TRIAGE_QUEUE, retry=False)
+
+
+def publish_batch(app: Celery, studies: Sequence[tuple[int, int]]) -> None:
+    """Queue (study, revision)s of the backlog, to be screened together. Raises likewise."""
+    app.send_task(SCREEN_BATCH_TASK, (list(studies),), queue=BACKLOG_QUEUE, retry=False)
 
 
 def publish_delivery(app: Celery, study_id: int, destination: str) -> None:
@@ -132,7 +146,10 @@ def _queue(name: str) -> Queue:
 def _transport_options(settings: Settings) -> dict[str, Any]:  # Any: as kombu takes them
     if settings.broker_url:
         # Longer than any lease: Redis gives a message to a second worker after this time.
-        return {"visibility_timeout": max(3600, 2 * settings.study.lease_s)}
+        return {
+            "visibility_timeout": max(3600, 2 * settings.study.lease_s),
+            "queue_order_strategy": "priority",
+        }
     messages = _messages_folder(settings)
     control = messages.parent / "control"
     for folder in (messages, control):

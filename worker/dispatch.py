@@ -15,8 +15,9 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from db.errors import LedgerUnavailable
 from db.ledger import Ledger
+from db.records import QueuedStudy, ReleasedStudy
 from db.states import StudyState
-from worker.app import publish_confirmation, publish_delivery, publish_study
+from worker.app import publish_batch, publish_confirmation, publish_delivery, publish_study
 from worker.settings import DeliverySettings, StudySettings
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +36,8 @@ class Dispatcher:
     celery: Celery
     settings: StudySettings
     delivery: DeliverySettings
+    batch_size: int = 8
+    """Studies of the backlog to a message."""
 
     def run(self, stop: Event) -> None:
         """Look until `stop` is set; a broker or database that is away is waited for."""
@@ -54,26 +57,30 @@ class Dispatcher:
         for study in released:
             write = _log.critical if study.state is StudyState.FAILED else _log.warning
             write("lease_expired", study_instance_uid=study.study_instance_uid, state=study.state)
-        studies = [
-            *((s.study_id, s.revision) for s in released if s.state is StudyState.QUEUED),
-            *((s.study_id, s.revision) for s in ledger.queue_ready_studies(BATCH)),
-            *(
-                (s.study_id, s.revision)
-                for s in ledger.requeue_unclaimed(
-                    timedelta(seconds=settings.requeue_after_s), BATCH
-                )
-            ),
+        studies: list[QueuedStudy | ReleasedStudy] = [
+            *(s for s in released if s.state is StudyState.QUEUED),
+            *ledger.queue_ready_studies(BATCH),
+            *ledger.requeue_unclaimed(timedelta(seconds=settings.requeue_after_s), BATCH),
         ]
+        triage = [(s.study_id, s.revision) for s in studies if not s.backlog]
+        backlog = [(s.study_id, s.revision) for s in studies if s.backlog]
         hold = timedelta(seconds=self.delivery.requeue_after_s)
         deliveries = [(due.study_id, due.destination) for due in ledger.due_deliveries(BATCH, hold)]
         confirmations = [
             (due.study_id, due.destination) for due in ledger.due_confirmations(BATCH, hold)
         ]
         return (
-            _publish(publish_study, self.celery, studies)
+            _publish(publish_study, self.celery, triage)
+            + self._publish_backlog(backlog)
             + _publish(publish_delivery, self.celery, deliveries)
             + _publish(publish_confirmation, self.celery, confirmations)
         )
+
+    def _publish_backlog(self, studies: list[tuple[int, int]]) -> int:
+        """As many to a message as a worker screens at a time."""
+        for first in range(0, len(studies), self.batch_size):
+            publish_batch(self.celery, studies[first : first + self.batch_size])
+        return len(studies)
 
 
 def _publish(

@@ -10,8 +10,8 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -79,6 +79,10 @@ class Channel(filesystem.Channel):
             return message
         raise Empty
 
+    def _reset_cycle(self) -> None:
+        # kombu's own gives each queue its turn: triage would wait for the backlog.
+        self._cycle = _InOrder(self._get_and_deliver, self._active_queues)
+
     def _size(self, queue: str) -> int:
         return len(self._messages(queue))
 
@@ -93,6 +97,23 @@ class Channel(filesystem.Channel):
 
     def _table(self, exchange: str) -> Path:
         return Path(self.control_folder) / f"{exchange}.exchange"
+
+
+class _InOrder:
+    """Takes the next message from the first queue that has one, as kombu's cycles are used."""
+
+    def __init__(self, get: Callable[..., object], queues: Sequence[str]) -> None:
+        self._get, self._queues = get, queues
+
+    def get(self, callback: object, **options: object) -> object:
+        """Raises Empty where none has one."""
+        for queue in self._queues:
+            with suppress(Empty):
+                return self._get(queue, callback, **options)
+        raise Empty
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class Transport(filesystem.Transport):

@@ -15,6 +15,7 @@ LONGEST_SIDE = 2048
 SHORTEST_SIDE = 512
 NARROWEST_CANVAS = 300
 NOT_FOR_DIAGNOSIS = "AI result, not for primary diagnosis"
+RETROSPECTIVE = "Retrospective: from a backlog sweep, not from triage"
 
 # Bone stays readable through the strongest colour.
 _GREATEST_OPACITY = 0.55
@@ -34,6 +35,7 @@ class OverlayCaption:
     operating_point: Literal["definite", "suspicious"]
     probability: float
     body_part: str = ""
+    retrospective: bool = False
 
 
 def rendered_shape(rows: int, columns: int, longest_side: int = LONGEST_SIDE) -> tuple[int, int]:
@@ -162,6 +164,7 @@ def _caption_lines(caption: OverlayCaption, width: int, size: float) -> list[tup
     crossed = f"Fracture: {caption.operating_point} operating point"
     texts = [
         (NOT_FOR_DIAGNOSIS, True),
+        *([(RETROSPECTIVE, True)] if caption.retrospective else []),
         (f"{crossed}, probability {caption.probability:.2f}", False),
         (f"Model {caption.model_name} {caption.model_version}", False),
     ]

@@ -97,8 +97,16 @@ class ResultWriter:
         revision: int,
         now: datetime,
         variant: Sequence[str] = (),
+        retrospective: bool = False,
     ) -> None:
-        """`variant`: what results depend on beside bundle and radiographs; part of their UIDs."""
+        """Prepare; nothing is written yet.
+
+        Args:
+            variant: what results depend on beside bundle and radiographs; part of their UIDs.
+            retrospective: whether they are made for a sweep, and say so.
+        """
+        self._retrospective = retrospective
+        variant = (*variant, *(["retrospective"] if retrospective else []))
         self._bundle = bundle
         self._root, self._folder = root, folder
         self._revision, self._now = revision, now
@@ -164,6 +172,7 @@ class ResultWriter:
             model=report_model(self._bundle),
             revision=self._revision,
             generated_at=self._now,
+            retrospective=self._retrospective,
         )
         dataset = build_encapsulated_pdf(
             reference,
@@ -206,6 +215,7 @@ class ResultWriter:
             word,
             frame.prediction.probability,
             frame.radiograph.body_part_examined,
+            self._retrospective,
         )
         return render_overlay(frame.radiograph.pixels, frame.saliency.values, caption, side)
 
@@ -214,12 +224,15 @@ class ResultWriter:
 
     def _identity(self, kind: str, uid: str, number: int) -> ResultIdentity:
         model = self._bundle.identity
+        title = _SERIES_TITLE[kind]
+        if self._retrospective:
+            title = f"Retrospective {title}"
         return ResultIdentity(
             series_instance_uid=result_series_uid(self._key, kind),
             sop_instance_uid=uid,
             series_number=_SERIES_NUMBER[kind],
             instance_number=number,
-            series_description=f"{_SERIES_TITLE[kind]} {model.name} {model.version}"[:64],
+            series_description=f"{title} {model.name} {model.version}"[:64],
             model_name=model.name,
             model_version=model.version,
             device_uid=device_uid(model.digest),

@@ -3,10 +3,10 @@
 The same for the Celery task and the offline command: it knows files, no database and no broker.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from dicom_node.radiograph import (
     Reason,
     read_radiographs,
 )
-from models.classifier import Classifier
+from models.classifier import Classification, Classifier
 from models.prediction import ModelIdentity
 from models.preprocessing import shows_nothing
 from worker.conclude import Verdict, conclude
@@ -61,6 +61,19 @@ class Looked:
     frames: tuple[ClassifiedFrame, ...] = ()
     """Those that were analysed."""
     unread: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadSource:
+    """An instance whose radiographs wait to be classified."""
+
+    source: Source
+    radiographs: tuple[Radiograph, ...]
+
+    @property
+    def pixels(self) -> int:
+        """Of all its radiographs."""
+        return sum(radiograph.pixels.size for radiograph in self.radiographs)
 
 
 class ReadRadiographs(Protocol):
@@ -106,12 +119,18 @@ class Screener:
         root: Path,
         folder: str,
         revision: int = 1,
+        looked_at: Iterable[Looked] | None = None,
+        retrospective: bool = False,
     ) -> Screening:
         """Screen one study and write its result objects to `root`/`folder`.
 
         Instances are taken one by one, so that a study of many large radiographs never is in
         memory at once. One that cannot be read is a finding with its reason, never an exception.
         The result objects' paths are relative to `root`.
+
+        Args:
+            looked_at: the sources after `look_at`, where they were looked at before.
+            retrospective: whether the results are to say that they were made for a sweep.
         """
         writer = ResultWriter(
             self._classifier.bundle,
@@ -121,20 +140,20 @@ class Screener:
             revision=revision,
             now=self._clock(),
             variant=self._variant,
+            retrospective=retrospective,
         )
-        findings: list[tuple[NewFinding, ...]] = []
-        unread = 0
-        for source in sources:
-            looked = self.look_at(source)
-            findings.append(looked.findings)
-            unread += looked.unread
+        seen: list[Looked] = []
+        for source, looked in zip(
+            sources, map(self.look_at, sources) if looked_at is None else looked_at, strict=True
+        ):
+            seen.append(replace(looked, frames=()))
             writer.add_frames(source, looked.frames)
             for finding in looked.findings:
                 if not finding.analysed:
                     writer.add_not_analysed(source, finding.reason, finding.frame_number)
-        verdict = conclude(list(chain.from_iterable(findings)), unread=unread)
-        writer.add_report(verdict)
-        return Screening(verdict, tuple(findings), writer.written)
+        without_results = screening_of(seen)
+        writer.add_report(without_results.verdict)
+        return replace(without_results, results=writer.written)
 
     def look_at(self, source: Source) -> Looked:
         """Read, classify and explain one instance; nothing is written.
@@ -144,9 +163,16 @@ class Screener:
                 fails and may be repeated.
             ReadingFailed: reading crashed, hung or took too much memory; the attempt fails too.
         """
+        return next(iter(self.classify([self.read(source, self._read)])))
+
+    def read(self, source: Source, read: ReadRadiographs) -> Looked | ReadSource:
+        """The first half of `look_at`, for any thread: what the second one needs, or the end of it.
+
+        Raises as `look_at`.
+        """
         source.path.stat()
         try:
-            radiographs = self._read(
+            radiographs = read(
                 source.path, limits=self._limits, scope=self._classifier.bundle.body_parts
             )
         except NotEligible as error:
@@ -158,16 +184,37 @@ class Screener:
         preprocessing = self._classifier.bundle.preprocessing
         if all(shows_nothing(radiograph.pixels, preprocessing) for radiograph in radiographs):
             return _not_analysed(source, BLANK, unread=1)
-        classified = self._classifier.classify(
-            [radiograph.pixels for radiograph in radiographs],
-            [radiograph.body_part_examined for radiograph in radiographs],
+        return ReadSource(source, tuple(radiographs))
+
+    def classify(self, sources: Sequence[Looked | ReadSource]) -> Iterator[Looked]:
+        """The second half, of several instances at once; in their order."""
+        radiographs = [
+            radiograph
+            for source in sources
+            if isinstance(source, ReadSource)
+            for radiograph in source.radiographs
+        ]
+        classified = iter(
+            self._classifier.classify(
+                [radiograph.pixels for radiograph in radiographs],
+                [radiograph.body_part_examined for radiograph in radiographs],
+            )
         )
+        for source in sources:
+            if isinstance(source, Looked):
+                yield source
+            else:
+                yield self._looked(source, list(islice(classified, len(source.radiographs))))
+
+    def _looked(self, read: ReadSource, classified: Sequence[Classification]) -> Looked:
         rejected = [one.outside_scope and self._reject_outside_scope for one in classified]
         if all(rejected):
-            return _not_analysed(source, FOREIGN, unread=len(rejected))
+            return _not_analysed(read.source, FOREIGN, unread=len(rejected))
         frames = [
             ClassifiedFrame(radiograph, prediction, saliency)
-            for radiograph, (prediction, saliency, _) in zip(radiographs, classified, strict=True)
+            for radiograph, (prediction, saliency, _) in zip(
+                read.radiographs, classified, strict=True
+            )
         ]
         findings = tuple(
             _foreign_frame(frame) if outside else _finding(frame)
@@ -175,6 +222,14 @@ class Screener:
         )
         kept = tuple(frame for frame, outside in zip(frames, rejected, strict=True) if not outside)
         return Looked(findings, kept, unread=sum(rejected))
+
+
+def screening_of(looked_at: Sequence[Looked]) -> Screening:
+    """What an analysis says, without any result object."""
+    findings = tuple(looked.findings for looked in looked_at)
+    unread = sum(looked.unread for looked in looked_at)
+    verdict = conclude(list(chain.from_iterable(findings)), unread=unread)
+    return Screening(verdict, findings, ())
 
 
 def device_of(header: Dataset) -> str:

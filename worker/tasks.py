@@ -9,16 +9,25 @@ import structlog
 from celery import Celery
 
 from db.ledger import Ledger
-from db.records import ClaimedStudy, Conclusion
+from db.records import ClaimedStudy
 from db.states import StudyState
+from db.sweeps import Sweeps
 from dicom_node.errors import ReadingFailed
 from models.errors import BundleError
 from models.prediction import ModelIdentity
-from worker.app import CONFIRM_TASK, DELIVER_TASK, SCREEN_TASK, publish_study
+from worker.app import (
+    CONFIRM_TASK,
+    DELIVER_TASK,
+    SCREEN_BATCH_TASK,
+    SCREEN_TASK,
+    publish_batch,
+    publish_study,
+)
+from worker.batches import Batch, BatchReader
+from worker.claimed_study import record_screening, screen_claim, sources_of
 from worker.composition import utc_now
 from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
-from worker.results import Source
 from worker.screening import Screener, Screening
 from worker.settings import Settings
 
@@ -56,7 +65,11 @@ def register_screening(
         screening: Screening | None = None
         try:
             screener = current_screener()
-            screening = _screen(settings, ledger, screener, claim)
+            started_at = utc_now()
+            made = screen_claim(settings, screener, claim, sources_of(settings, claim))
+            names = settings.destination_names
+            if record_screening(ledger, claim, screener.model, made, started_at, names):
+                screening = made
         except Exception as error:  # the boundary: the study must get its state
             broken = error
         # Not in the handler: were the ledger away too, Celery would log the first error's text.
@@ -64,6 +77,33 @@ def register_screening(
             _give_back(app, settings, ledger, claim, broken)
         elif screening is not None:
             _tell_after(after_screening, claim, screening, screener.model)
+
+
+def register_backlog(
+    app: Celery,
+    settings: Settings,
+    ledger: Ledger,
+    sweeps: Sweeps,
+    current_screener: Callable[[], Screener],
+    reader: BatchReader,
+) -> None:
+    """Add the task that screens studies of the backlog together, with one model.
+
+    Args:
+        current_screener: asked once per batch, at its beginning.
+        reader: reads ahead of the classifier.
+    """
+
+    @app.task(name=SCREEN_BATCH_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
+    def screen_batch(studies: list[tuple[int, int]]) -> None:
+        lease = timedelta(seconds=settings.study.lease_s)
+        # One by one as they are read: a lease begins with its study.
+        claimed = (ledger.claim_study(*study, owner_name(), lease) for study in studies)
+        claims = (claim for claim in claimed if claim is not None)
+        batch = Batch(settings, ledger, sweeps, current_screener(), reader)
+        for claim, broken in batch.screen(claims):
+            if broken is not None:
+                _give_back(app, settings, ledger, claim, broken)
 
 
 def register_delivery(app: Celery, deliverer: Deliverer, confirmer: Confirmer) -> None:
@@ -76,37 +116,6 @@ def register_delivery(app: Celery, deliverer: Deliverer, confirmer: Confirmer) -
     @app.task(name=CONFIRM_TASK)  # type: ignore[untyped-decorator]  # celery ships no types
     def confirm_results(study_id: int, destination: str) -> None:
         confirmer.confirm(study_id, destination)
-
-
-def _screen(
-    settings: Settings,
-    ledger: Ledger,
-    screener: Screener,
-    claim: ClaimedStudy,
-) -> Screening | None:
-    """Screen and record; None if the study moved on meanwhile."""
-    started_at = utc_now()
-    root = settings.data_folder.resolve()
-    sources = [
-        Source(one.sop_instance_uid, one.sop_class_uid, one.sha256, root / one.path)
-        for one in claim.instances
-    ]
-    screening = screener.screen(
-        claim.study_instance_uid,
-        sources,
-        root=root,
-        folder=f"{settings.results_folder.name}/{claim.study_id}",
-        revision=claim.revision,
-    )
-    recorded = ledger.conclude(claim, _conclusion(settings, screener.model, screening), started_at)
-    _log.info(
-        "study_screened" if recorded else "study_moved_on",
-        study_instance_uid=claim.study_instance_uid,
-        revision=claim.revision,
-        outcome=screening.verdict.outcome,
-        seconds=round((utc_now() - started_at).total_seconds(), 3),
-    )
-    return screening if recorded else None
 
 
 def _tell_after(
@@ -126,20 +135,6 @@ def _tell_after(
         )
 
 
-def _conclusion(settings: Settings, model: ModelIdentity, screening: Screening) -> Conclusion:
-    return Conclusion(
-        model_name=model.name,
-        model_version=model.version,
-        model_digest=model.digest,
-        outcome=screening.verdict.outcome,
-        reason=screening.verdict.reason,
-        probability=screening.verdict.probability,
-        findings=screening.findings,
-        results=screening.results,
-        destinations=[destination.name for destination in settings.destinations],
-    )
-
-
 def _give_back(
     app: Celery, settings: Settings, ledger: Ledger, claim: ClaimedStudy, error: Exception
 ) -> None:
@@ -154,8 +149,10 @@ def _give_back(
         reason=reason,
         trace=_places(error),
     )
-    if state is StudyState.QUEUED:
+    if state is StudyState.QUEUED and claim.sweep_id is None:
         publish_study(app, claim.study_id, claim.revision)
+    elif state is StudyState.QUEUED:
+        publish_batch(app, [(claim.study_id, claim.revision)])
 
 
 def _places(error: Exception) -> list[str]:

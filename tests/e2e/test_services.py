@@ -71,7 +71,7 @@ def check_status_after(product: Product, studies: int, results: int) -> None:
     assert after["studies"]["SCREENED"] == sum(after["studies"].values()) == studies
     assert sum(after["outcomes"].values()) == studies
     assert after["deliveries"]["SENT"] == sum(after["deliveries"].values()) == results
-    assert after["queues"] == {"triage": 0, "delivery": 0}
+    assert after["queues"] == {"triage": 0, "delivery": 0, "backlog": 0, "sweep": 0}
     assert after["last_activity"]
     table = run_command("--config", str(product.config), "status").stdout
     for word in ("SCREENED", "POSITIVE", "NOT_ANALYSED", "SENT", "triage", "last activity"):

@@ -32,12 +32,12 @@ def test_messages_arrive_in_the_order_they_were_sent(settings: Settings) -> None
     for number in range(5):
         publish_delivery(app, number, "pacs")
     publish_study(app, 7, 1)
-    assert queue_depth(settings) == {"triage": 1, "delivery": 5}
+    assert queue_depth(settings) == {"triage": 1, "delivery": 5, "backlog": 0, "sweep": 0}
     with connect(settings) as connection:
         channel = connection.default_channel
         bodies = [channel._get(DELIVERY_QUEUE)["properties"]["delivery_tag"] for _ in range(5)]
     assert len(set(bodies)) == 5
-    assert queue_depth(settings) == {"triage": 1, "delivery": 0}
+    assert queue_depth(settings) == {"triage": 1, "delivery": 0, "backlog": 0, "sweep": 0}
 
 
 @pytest.mark.parametrize("content", [b"", b'{"body": "', b"\xff\xfe"])

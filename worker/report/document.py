@@ -27,6 +27,7 @@ from reportlab.platypus import (
     TableStyle,
 )
 
+from worker.overlay import RETROSPECTIVE
 from worker.report.page import CONTENT_WIDTH, FOOT_HEIGHT, HEAD_HEIGHT, MARGIN, numbered_canvas
 from worker.report.parts import (
     ReportContent,
@@ -155,10 +156,8 @@ def _title_part(content: ReportContent) -> list[Flowable]:
     if content.revision > 1:
         revision += f", supersedes revision {content.revision - 1}"
     half = CONTENT_WIDTH / 2
-    side = [
-        _text(line, half, size=8, muted=True, right=True)
-        for line in (revision, f"Generated {made}")
-    ]
+    lines = [revision, f"Generated {made}", *([RETROSPECTIVE] if content.retrospective else [])]
+    side = [_text(line, half, size=8, muted=True, right=True) for line in lines]
     table = Table([[_text(TITLE, half, size=16, bold=True), side]], colWidths=[half, half])
     table.setStyle(TableStyle([*_TIGHT, ("VALIGN", (0, 0), (-1, -1), "BOTTOM")]))
     return [table, Spacer(0, 3 * mm)]

@@ -67,7 +67,7 @@ class ReportContent:
 
     `outcome` is POSITIVE, DOUBTFUL, NEGATIVE, NOT_ANALYSED or FAILED; `headline` replaces its
     plain words where it is not "", `reason` stands below them. `revision` counts the analyses of
-    the study from 1. `generated_at` is timezone-aware.
+    the study from 1. `generated_at` is timezone-aware. `retrospective`: made for a sweep.
     """
 
     header: ReportHeader
@@ -78,6 +78,7 @@ class ReportContent:
     model: ReportModel
     revision: int
     generated_at: datetime
+    retrospective: bool = False
 
 
 def check_content(content: ReportContent) -> None:

@@ -15,7 +15,9 @@ from worker.settings.peers import PeerSettings
 from worker.settings.promotion import PromotionSettings
 from worker.settings.reference import field_reference
 from worker.settings.root import Settings
+from worker.settings.sources import Retrieval, SourceSettings
 from worker.settings.study import StudySettings
+from worker.settings.sweep import ScheduleSettings, SweepSettings
 
 __all__ = [
     "AETitle",
@@ -27,8 +29,12 @@ __all__ = [
     "ModelSettings",
     "PeerSettings",
     "PromotionSettings",
+    "Retrieval",
+    "ScheduleSettings",
     "Settings",
+    "SourceSettings",
     "StudySettings",
+    "SweepSettings",
     "field_reference",
     "load_settings",
 ]

@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from worker.settings.destinations import Destination
 from worker.settings.peers import PeerSettings
 from worker.settings.root import Settings
+from worker.settings.sources import SourceSettings
+from worker.settings.sweep import ScheduleSettings
 
 
 def field_reference() -> list[tuple[str, Any, str]]:
@@ -22,6 +24,8 @@ def known_names() -> list[str]:
         *names,
         *(f"destinations.{n}" for n in Destination.model_fields),
         *(f"peers.{n}" for n in PeerSettings.model_fields),
+        *(f"sources.{n}" for n in SourceSettings.model_fields),
+        *(f"schedules.{n}" for n in ScheduleSettings.model_fields),
     ]
 
 

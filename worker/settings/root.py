@@ -22,7 +22,9 @@ from worker.settings.model import ModelSettings
 from worker.settings.peers import PeerSettings
 from worker.settings.promotion import PromotionSettings
 from worker.settings.remote import RemoteSettings
+from worker.settings.sources import SourceSettings
 from worker.settings.study import StudySettings
+from worker.settings.sweep import ScheduleSettings, SweepSettings
 
 ENVIRONMENT_PREFIX = "FRACTURE_SCREEN_"
 
@@ -55,6 +57,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     promotion: PromotionSettings = PromotionSettings()
     delivery: DeliverySettings = DeliverySettings()
+    sweep: SweepSettings = SweepSettings()
     destinations: tuple[Destination, ...] = Field(
         (), description="Where results go; in the file one [[destinations]] table each."
     )
@@ -62,10 +65,20 @@ class Settings(BaseSettings):
         (), description="Who may call the listener; in the file one [[peers]] table each."
     )
 
+    sources: tuple[SourceSettings, ...] = Field(
+        (), description="Where sweeps look and fetch; in the file one [[sources]] table each."
+    )
+    schedules: tuple[ScheduleSettings, ...] = Field(
+        (), description="Sweeps of every night; in the file one [[schedules]] table each."
+    )
+
     @model_validator(mode="after")
     def _check_between_sections(self) -> "Settings":
         _require_unique_names("peers", self.peers)
         _require_unique_names("destinations", self.destinations)
+        _require_unique_names("sources", self.sources)
+        _require_unique_names("schedules", self.schedules)
+        _require_known_sources(self.schedules, self.sources)
         _require_lease_longer_than_decoder(self.study, self.limits)
         return self
 
@@ -123,10 +136,24 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_folder.resolve() / 'ledger.sqlite'}"
 
 
-def _require_unique_names(section: str, remotes: Sequence[RemoteSettings]) -> None:
-    names = [remote.name for remote in remotes]
+def _require_unique_names(
+    section: str, tables: Sequence[RemoteSettings | ScheduleSettings]
+) -> None:
+    names = [table.name for table in tables]
     if len(set(names)) < len(names):
         raise ValueError(f"{section} must have unique names, got {', '.join(names)}")
+
+
+def _require_known_sources(
+    schedules: Sequence[ScheduleSettings], sources: Sequence[SourceSettings]
+) -> None:
+    known = [source.name for source in sources]
+    for schedule in schedules:
+        if schedule.source and schedule.source not in known:
+            raise ValueError(
+                f"schedule {schedule.name}: there is no source {schedule.source!r}, but "
+                f"{', '.join(known) or 'none'}"
+            )
 
 
 def _require_lease_longer_than_decoder(study: StudySettings, limits: LimitSettings) -> None:

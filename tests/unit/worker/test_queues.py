@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.app import (
+    BACKLOG_QUEUE,
     DELIVERY_QUEUE,
+    SWEEP_QUEUE,
     TRIAGE_QUEUE,
     delivery_queue,
     make_celery,
@@ -60,6 +62,8 @@ def test_a_worker_takes_only_from_the_queues_of_its_kinds_and_destinations(tmp_p
         DELIVERY_QUEUE,
         delivery_queue("pacs"),
         delivery_queue("research"),
+        BACKLOG_QUEUE,
+        SWEEP_QUEUE,
     }
 
 

@@ -1,0 +1,76 @@
+"""A claimed study: its sources, and its screening put into the ledger."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from db.ledger import Ledger
+from db.records import ClaimedStudy, Conclusion
+from models.prediction import ModelIdentity
+from worker.composition import utc_now
+from worker.results import Source
+from worker.screening import Looked, Screener, Screening
+from worker.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+def sources_of(settings: Settings, claim: ClaimedStudy) -> list[Source]:
+    """Its instances, as they lie in the data folder."""
+    root = settings.data_folder.resolve()
+    return [
+        Source(one.sop_instance_uid, one.sop_class_uid, one.sha256, root / one.path)
+        for one in claim.instances
+    ]
+
+
+def screen_claim(
+    settings: Settings,
+    screener: Screener,
+    claim: ClaimedStudy,
+    sources: Sequence[Source],
+    *,
+    looked_at: Sequence[Looked] | None = None,
+) -> Screening:
+    """Screen it and write its results; what a sweep brought says so."""
+    return screener.screen(
+        claim.study_instance_uid,
+        sources,
+        root=settings.data_folder.resolve(),
+        folder=f"{settings.results_folder.name}/{claim.study_id}",
+        revision=claim.revision,
+        looked_at=looked_at,
+        retrospective=claim.sweep_id is not None,
+    )
+
+
+def record_screening(
+    ledger: Ledger,
+    claim: ClaimedStudy,
+    model: ModelIdentity,
+    screening: Screening,
+    started_at: datetime,
+    destinations: Sequence[str],
+) -> bool:
+    """Conclude the study; False if it moved on meanwhile."""
+    conclusion = Conclusion(
+        model_name=model.name,
+        model_version=model.version,
+        model_digest=model.digest,
+        outcome=screening.verdict.outcome,
+        reason=screening.verdict.reason,
+        probability=screening.verdict.probability,
+        findings=screening.findings,
+        results=screening.results,
+        destinations=destinations,
+    )
+    recorded = ledger.conclude(claim, conclusion, started_at)
+    _log.info(
+        "study_screened" if recorded else "study_moved_on",
+        study_instance_uid=claim.study_instance_uid,
+        revision=claim.revision,
+        outcome=screening.verdict.outcome,
+        seconds=round((utc_now() - started_at).total_seconds(), 3),
+    )
+    return recorded

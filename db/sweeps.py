@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.audit import record_event
@@ -80,6 +80,8 @@ class KnownStudy:
     """What the ledger has of a study."""
 
     state: StudyState
+    sweep_id: int | None
+    """The sweep that brought its present revision."""
     sop_instance_uids: frozenset[str]
     model_version: str
     """Of the current analysis, as `model_digest`; "" without one."""
@@ -268,6 +270,17 @@ class Sweeps:
         """Not for this sweep."""
         self._change(item_id, state=SweepStudyState.EXCLUDED, reason=reason)
 
+    def begin_files(self, sweep_id: int, study_instance_uid: str, until: datetime) -> int:
+        """Files of a study are taken in now, once more perhaps; the study's number here."""
+        with transaction(self._engine) as session:
+            item = session.scalar(_item(sweep_id, study_instance_uid).with_for_update())
+            if item is None:
+                item = _new_study(sweep_id, Candidate(study_instance_uid), self._clock())
+                session.add(item)
+            item.state, item.reason, item.next_attempt_at = SweepStudyState.FETCHING, "", until
+            session.flush()
+            return item.id
+
     def begin_fetch(self, item_id: int, expected: int, until: datetime) -> None:
         """Asked for now: what arrives of it before `until` belongs to the sweep."""
         self._change(
@@ -283,12 +296,15 @@ class Sweeps:
         """Not all of it could be had: once more at a time to come."""
         self._change(item_id, state=SweepStudyState.FOUND, reason=reason, next_attempt_at=at)
 
-    def end_fetch(self, item_id: int, arrived: int, missing: str = "") -> None:
+    def end_fetch(
+        self, item_id: int, arrived: int, missing: str = "", expected: int | None = None
+    ) -> None:
         """TAKEN, or MISSING with the reason why it will not be tried again."""
         state = SweepStudyState.MISSING if missing else SweepStudyState.TAKEN
         with transaction(self._engine) as session:
             item = session.get_one(SweepStudy, item_id, with_for_update=True)
             item.state, item.reason, item.arrived = state, missing, arrived
+            item.expected = item.expected if expected is None else expected
             if arrived:
                 item.taken_at = self._clock()
                 _keep_previous(session, item)
@@ -329,6 +345,36 @@ class Sweeps:
         )
         with transaction(self._engine) as session:
             return session.scalar(wanted) or 0
+
+    def under_way(self) -> int:
+        """How many studies of all sweeps are fetched and not concluded."""
+        wanted = select(func.count()).where(
+            Study.sweep_id.is_not(None),
+            Study.state.not_in((StudyState.SCREENED, StudyState.FAILED)),
+        )
+        with transaction(self._engine) as session:
+            return session.scalar(wanted) or 0
+
+    def concluded(self, after: int, limit: int) -> list[tuple[int, str]]:
+        """Up to `limit` concluded studies whose number is above `after`: number and UID."""
+        page = (
+            select(Study.id, Study.study_instance_uid)
+            .where(Study.id > after, Study.state.in_((StudyState.SCREENED, StudyState.FAILED)))
+            .order_by(Study.id)
+            .limit(limit)
+        )
+        with transaction(self._engine) as session:
+            return [(number, uid) for number, uid in session.execute(page)]
+
+    def paths(self, study_instance_uid: str) -> list[str]:
+        """Of its instances' files, relative to the data folder."""
+        wanted = (
+            select(Instance.path)
+            .join(Study, Study.id == Instance.study_id)
+            .where(Study.study_instance_uid == study_instance_uid)
+        )
+        with transaction(self._engine) as session:
+            return list(session.scalars(wanted))
 
     def known(self, study_instance_uid: str) -> KnownStudy | None:
         """What the ledger has of a study; None: nothing."""
@@ -406,6 +452,12 @@ def _new_study(sweep_id: int, candidate: Candidate, now: datetime) -> SweepStudy
     )
 
 
+def _item(sweep_id: int, study_instance_uid: str) -> Select[SweepStudy]:
+    return select(SweepStudy).where(
+        SweepStudy.sweep_id == sweep_id, SweepStudy.study_instance_uid == study_instance_uid
+    )
+
+
 def _current(study_instance_uid: str) -> ColumnElement[bool]:
     return and_(
         Study.study_instance_uid == study_instance_uid,
@@ -434,6 +486,7 @@ def _known(session: Session, study: Study) -> KnownStudy:
         looked_at = frozenset(session.scalars(select(Finding.sop_instance_uid).where(of_analysis)))
     return KnownStudy(
         state=study.state,
+        sweep_id=study.sweep_id,
         sop_instance_uids=frozenset(instances),
         model_version=analysis.model_version if analysis else "",
         model_digest=analysis.model_digest if analysis else "",

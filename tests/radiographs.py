@@ -30,7 +30,12 @@ class Phantom:
 
 
 def write_phantom(
-    folder: Path, study: str, number: int = 1, *, body_part_examined: str = "HAND"
+    folder: Path,
+    study: str,
+    number: int = 1,
+    *,
+    body_part_examined: str = "HAND",
+    made_at: datetime = NOW,
 ) -> Phantom:
     """A small phantom; the same study name and number give the same instance."""
     study_uid, uid = derived_uid("test study", study), derived_uid("test", study, str(number))
@@ -41,7 +46,7 @@ def write_phantom(
         sop_instance_uid=uid,
         patient_id=f"SYNTHETIC-{study}"[:64],
         patient_name="Synthetic^Phantom",
-        now=NOW,
+        now=made_at,
         body_part_examined=body_part_examined,
         synthetic_note="Synthetic phantom",
     )

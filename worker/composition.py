@@ -21,7 +21,7 @@ from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
 from worker.model_updates.champion import Champions
 from worker.model_updates.shadow import Shadow
-from worker.screening import Screener
+from worker.screening import ReadRadiographs, Screener
 from worker.settings import Settings
 
 MIB = 1024 * 1024
@@ -94,12 +94,14 @@ def screener_of(classifier: Classifier, settings: Settings, reader: BoundedReade
 
 def make_reader(settings: Settings) -> BoundedReader:
     """A warm child process that reads radiographs within the limits."""
-    limits = settings.limits
-    reader = BoundedReader(
-        timeout_s=limits.decoder_timeout_s, memory_bytes=limits.decoder_memory_mib * MIB
-    )
+    reader = _cold_reader(settings)
     reader.start()
     return reader
+
+
+def make_batch_readers(settings: Settings) -> list[ReadRadiographs]:
+    """Several, for a batch; each starts its child with the first instance."""
+    return [_cold_reader(settings).read for _ in range(settings.sweep.readers)]
 
 
 def make_champions(settings: Settings, engine: Engine) -> tuple[Champions, Shadow]:
@@ -132,6 +134,13 @@ def make_confirmer(settings: Settings, ledger: Ledger) -> Confirmer:
     """Asks destinations for what was sent, under random transaction UIDs that nobody guesses."""
     return Confirmer(
         settings, ledger, utc_now, SystemRandom().random, lambda: str(generate_uid(prefix=None))
+    )
+
+
+def _cold_reader(settings: Settings) -> BoundedReader:
+    limits = settings.limits
+    return BoundedReader(
+        timeout_s=limits.decoder_timeout_s, memory_bytes=limits.decoder_memory_mib * MIB
     )
 
 

@@ -10,13 +10,29 @@ from pathlib import Path
 from threading import Event
 
 import structlog
+from celery import Celery
+from celery.beat import EmbeddedService, Scheduler
+from sqlalchemy import Engine
 
 from db.group_commit import GroupCommit
 from db.ledger import Ledger
-from worker.app import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, make_celery, queue_names
+from db.registry import ModelRegistry
+from db.sweeps import Sweeps
+from dicom_node.receiver import Receiver
+from worker.app import (
+    BACKLOG_QUEUE,
+    DELIVERY_QUEUE,
+    QUEUES,
+    SWEEP_QUEUE,
+    TRIAGE_QUEUE,
+    make_celery,
+    queue_names,
+)
+from worker.batches import BatchReader
 from worker.collector import give_memory_back, pass_over_what_is_loaded
 from worker.commitments import make_commitments
 from worker.composition import (
+    make_batch_readers,
     make_champions,
     make_confirmer,
     make_deliverer,
@@ -32,7 +48,15 @@ from worker.logs import configure_logging
 from worker.reception import make_listener, require_free_ports
 from worker.settings import Settings
 from worker.supervisor import Supervisor, delivery_processes, listener_processes
-from worker.tasks import register_delivery, register_screening
+from worker.sweeps.beginning import Places
+from worker.sweeps.sweeper import Sweeper
+from worker.tasks import (
+    owner_name,
+    register_backlog,
+    register_delivery,
+    register_screening,
+    register_sweeps,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -117,12 +141,18 @@ def work(
     app = make_celery(settings)
     engine = open_database(settings)
     ledger = Ledger(engine, utc_now)
-    if TRIAGE_QUEUE in queues:
+    if {TRIAGE_QUEUE, BACKLOG_QUEUE} & set(queues):
         champions, shadow = make_champions(settings, engine)
         champions.screener()  # now, so that the first study does not wait for it
         register_screening(app, settings, ledger, champions.screener, shadow.score)
+        if BACKLOG_QUEUE in queues:
+            reader = BatchReader(make_batch_readers(settings))
+            sweeps = Sweeps(engine, utc_now)
+            register_backlog(app, settings, ledger, sweeps, champions.screener, reader)
     if DELIVERY_QUEUE in queues:
         register_delivery(app, make_deliverer(settings, ledger), make_confirmer(settings, ledger))
+    if SWEEP_QUEUE in queues:
+        _prepare_sweeps(app, settings, engine, ledger)
     worker = app.Worker(
         hostname=f"{'-'.join(queues)}.{os.getpid()}@%h",
         pool="solo",
@@ -136,6 +166,19 @@ def work(
     pass_over_what_is_loaded()
     _log.info("worker_started", queues=list(queues))
     worker.start()
+
+
+def _prepare_sweeps(app: Celery, settings: Settings, engine: Engine, ledger: Ledger) -> None:
+    """Tasks and beat, which lives in a thread of each worker that moves sweeps on.
+
+    Any number may beat: what they ask for is done once, by what the database holds.
+    """
+    sweeps, spool = Sweeps(engine, utc_now), open_spool(settings)
+    receiver = Receiver(spool, Intake(ledger, spool, settings.data_folder).register)
+    places = Places(settings, sweeps, ModelRegistry(engine, utc_now), receiver, utc_now)
+    sweeper = Sweeper(settings, sweeps, spool, places.of, owner_name(), utc_now)
+    register_sweeps(app, settings, sweeps, sweeper)
+    EmbeddedService(app, thread=True, scheduler_cls=Scheduler).start()
 
 
 def deliver_in_processes(

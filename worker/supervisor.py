@@ -44,7 +44,8 @@ def all_processes(listeners: int, destinations: Sequence[str]) -> dict[str, tupl
     return {
         **listener_processes(listeners),
         "dispatcher": ("dispatch",),
-        "triage worker": ("work", "--queue", "triage"),
+        "screening worker": ("work", "--queue", "triage", "--queue", "backlog"),
+        "sweep worker": ("work", "--queue", "sweep"),
         **delivery_processes(destinations),
     }
 

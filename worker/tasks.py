@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
@@ -16,10 +17,13 @@ from dicom_node.errors import ReadingFailed
 from models.errors import BundleError
 from models.prediction import ModelIdentity
 from worker.app import (
+    ADVANCE_SWEEPS_TASK,
+    BEGIN_SWEEP_TASK,
     CONFIRM_TASK,
     DELIVER_TASK,
     SCREEN_BATCH_TASK,
     SCREEN_TASK,
+    SWEEP_QUEUE,
     publish_batch,
     publish_study,
 )
@@ -30,8 +34,13 @@ from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
 from worker.screening import Screener, Screening
 from worker.settings import Settings
+from worker.sweeps.beginning import begin_scheduled
+from worker.sweeps.sweeper import Sweeper
 
 _log = structlog.get_logger(__name__)
+
+_ADVANCE_EVERY_S = 5.0
+_BEGIN_EVERY_S = 60.0
 
 
 def owner_name() -> str:
@@ -104,6 +113,54 @@ def register_backlog(
         for claim, broken in batch.screen(claims):
             if broken is not None:
                 _give_back(app, settings, ledger, claim, broken)
+
+
+def register_sweeps(app: Celery, settings: Settings, sweeps: Sweeps, sweeper: Sweeper) -> None:
+    """Add the tasks that begin scheduled sweeps and move sweeps on, and when beat asks for them."""
+
+    @app.task(name=ADVANCE_SWEEPS_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
+    def advance_sweeps() -> None:
+        with _logged("sweep_interrupted"):
+            sweeper.advance()
+
+    @app.task(name=BEGIN_SWEEP_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
+    def begin_scheduled_sweep(name: str) -> None:
+        schedule = next((one for one in settings.schedules if one.name == name), None)
+        with _logged("schedule_interrupted"):
+            begun = schedule and begin_scheduled(schedule, settings, sweeps, utc_now())
+            if begun:
+                _log.info("sweep_begun", sweep=begun.id, schedule=name)
+
+    app.conf.beat_schedule = beat_schedule(settings)
+
+
+def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
+    """Beat's entries. A message that nobody took in time is worth nothing: the next one comes."""
+    options = {"queue": SWEEP_QUEUE, "expires": _ADVANCE_EVERY_S}
+    entries: dict[str, dict[str, object]] = {
+        "advance sweeps": {
+            "task": ADVANCE_SWEEPS_TASK,
+            "schedule": _ADVANCE_EVERY_S,
+            "options": options,
+        }
+    }
+    for one in settings.schedules:
+        entries[f"begin {one.name}"] = {
+            "task": BEGIN_SWEEP_TASK,
+            "args": (one.name,),
+            "schedule": _BEGIN_EVERY_S,
+            "options": options,
+        }
+    return entries
+
+
+@contextmanager
+def _logged(event: str) -> Iterator[None]:
+    """Errors by kind and place, never by text; whatever it was, beat asks again."""
+    try:
+        yield
+    except Exception as error:
+        _log.error(event, kind=type(error).__name__, trace=_places(error))
 
 
 def register_delivery(app: Celery, deliverer: Deliverer, confirmer: Confirmer) -> None:

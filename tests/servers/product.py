@@ -29,6 +29,11 @@ SERVICES = {
     "triage worker": ("work", "--queue", "triage"),
     "delivery worker": ("work", "--queue", "delivery"),
 }
+SWEEPING = {
+    "screening worker": ("work", "--queue", "triage", "--queue", "backlog"),
+    "sweep worker": ("work", "--queue", "sweep"),
+}
+"""What sweeps need beside listener and dispatcher; the screening worker does triage too."""
 PATIENCE_S = 120
 
 _Answer = TypeVar("_Answer")
@@ -58,7 +63,7 @@ class Product:
         """Start services (all without names); returns when the listener answers."""
         for name in names or tuple(SERVICES):
             self.processes[name] = subprocess.Popen(
-                service_command(self.config, SERVICES[name]),
+                service_command(self.config, (SERVICES | SWEEPING)[name]),
                 stderr=(self.folder / "log.jsonl").open("ab"),
                 env=clean_environment(),
             )
@@ -150,6 +155,13 @@ def destination_toml(name: str, ae_title: str, port: int) -> str:
         f'[[destinations]]\nname = "{name}"\nae_title = "{ae_title}"\n'
         f'host = "127.0.0.1"\nport = {port}\n'
     )
+
+
+def source_toml(name: str, remote: RemoteAE, **settings: object) -> str:
+    """A [[sources]] table."""
+    table = {"name": name, "ae_title": remote.ae_title, "host": remote.host, "port": remote.port}
+    lines = (f"{key} = {json.dumps(value)}\n" for key, value in (table | settings).items())
+    return "[[sources]]\n" + "".join(lines)
 
 
 def command(*arguments: str) -> list[str]:

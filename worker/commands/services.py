@@ -17,6 +17,11 @@ class QueueName(StrEnum):
 
     TRIAGE = "triage"
     DELIVERY = "delivery"
+    BACKLOG = "backlog"
+    SWEEP = "sweep"
+
+
+_WITHOUT_SWEEPS = tuple(name for name in QueueName if name is not QueueName.SWEEP)
 
 
 def up(context: typer.Context) -> None:
@@ -81,7 +86,7 @@ def work(
     context: typer.Context,
     queue: Annotated[
         list[QueueName] | None,
-        typer.Option(help="Queue to take from; again for more. Default: all."),
+        typer.Option(help="Queue to take from; again for more. Default: all but sweep."),
     ] = None,
     destination: Annotated[
         list[str] | None,
@@ -91,14 +96,16 @@ def work(
 ) -> None:
     """Run one worker alone: screens studies and sends results. As many as needed may run.
 
-    For the queue delivery alone, a process per destination: none waits for another.
+    Of several queues, it empties triage before delivery and delivery before backlog. For the queue
+    delivery alone, a process per destination: none waits for another. The queue sweep is what moves
+    sweeps on, by the clock: it waits for a PACS, so it wants a worker of its own.
 
     Example: `fracture-screen --config settings.toml work --queue triage`
     """
     from worker import services
 
     settings = settings_of(context)
-    queues = [one.value for one in queue or QueueName]
+    queues = [one.value for one in queue or _WITHOUT_SWEEPS]
     names = _destinations(settings, destination)
     if queues == [QueueName.DELIVERY] and len(names) > 1:
         config = context.find_root().obj

@@ -42,12 +42,22 @@ class ScreenAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """All of it came by this very sweep, before it could note that."""
+
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """Some or all of it is to be fetched."""
 
     wanted: tuple[Wanted, ...]
     expected: frozenset[str]
     """SOP Instance UIDs asked for."""
+
+
+Decision = Excluded | ScreenAgain | Taken | Fetch
 
 
 def wanted_series(
@@ -87,27 +97,30 @@ def what_to_do(
     known: KnownStudy | None,
     model: ModelIdentity,
     selection: Selection,
-) -> Excluded | ScreenAgain | Fetch:
+    sweep_id: int,
+) -> Decision:
     """What becomes of a study that a source has.
 
     Args:
         instances: Series Instance UID → SOP Instance UIDs of the series wanted.
         known: what the ledger has of it.
         model: the present one.
+        sweep_id: the sweep that asks.
     """
     everything = frozenset(uid for uids in instances.values() for uid in uids)
     if not everything:
         return Excluded(EMPTY)
+    here = known.sop_instance_uids if known is not None else frozenset()
+    missing = everything - here
+    fetch = Fetch(tuple(_wanted(study_instance_uid, instances, missing)), missing)
+    if known is not None and known.sweep_id == sweep_id:
+        return fetch if missing else Taken(len(everything))
     if known is not None and known.state in _UNDER_WAY:
         return Excluded(UNDER_WAY)
     is_new = known is None or not everything <= known.looked_at
     if reason := _why_not(known, model, selection, is_new=is_new):
         return Excluded(reason)
-    here = known.sop_instance_uids if known is not None else frozenset()
-    missing = everything - here
-    if not missing:
-        return ScreenAgain()
-    return Fetch(tuple(_wanted(study_instance_uid, instances, missing)), missing)
+    return fetch if missing else ScreenAgain()
 
 
 def why_not_again(known: KnownStudy, model: ModelIdentity, selection: Selection) -> str:

@@ -12,17 +12,21 @@ from db.ledger import Ledger
 from db.registry import ModelRegistry
 from db.session import make_engine, require_current, upgrade
 from db.shadow_scores import ShadowScores
+from db.sweeps import Sweeps
 from dicom_node.bounded_reader import BoundedReader
 from dicom_node.radiograph import PixelLimits
+from dicom_node.receiver import Receiver
 from dicom_node.spool import Spool
 from models.bundle import ModelBundle, load_bundle
 from models.classifier import Classifier
 from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
+from worker.intake import Intake
 from worker.model_updates.champion import Champions
 from worker.model_updates.shadow import Shadow
 from worker.screening import ReadRadiographs, Screener
 from worker.settings import Settings
+from worker.sweeps.beginning import Places
 
 MIB = 1024 * 1024
 
@@ -142,6 +146,15 @@ def _cold_reader(settings: Settings) -> BoundedReader:
     return BoundedReader(
         timeout_s=limits.decoder_timeout_s, memory_bytes=limits.decoder_memory_mib * MIB
     )
+
+
+def make_places(settings: Settings) -> Places:
+    """Where sweeps look, and a receiver for what they fetch themselves."""
+    engine, spool = open_database(settings), open_spool(settings)
+    intake = Intake(Ledger(engine, utc_now), spool, settings.data_folder)
+    receiver = Receiver(spool, intake.register)
+    registry = ModelRegistry(engine, utc_now)
+    return Places(settings, Sweeps(engine, utc_now), registry, receiver, utc_now)
 
 
 def pixel_limits(settings: Settings) -> PixelLimits:

@@ -16,9 +16,7 @@ from sqlalchemy import Engine
 
 from db.group_commit import GroupCommit
 from db.ledger import Ledger
-from db.registry import ModelRegistry
 from db.sweeps import Sweeps
-from dicom_node.receiver import Receiver
 from worker.app import (
     BACKLOG_QUEUE,
     DELIVERY_QUEUE,
@@ -36,6 +34,7 @@ from worker.composition import (
     make_champions,
     make_confirmer,
     make_deliverer,
+    make_places,
     open_database,
     open_ledger,
     open_spool,
@@ -48,7 +47,6 @@ from worker.logs import configure_logging
 from worker.reception import make_listener, require_free_ports
 from worker.settings import Settings
 from worker.supervisor import Supervisor, delivery_processes, listener_processes
-from worker.sweeps.beginning import Places
 from worker.sweeps.sweeper import Sweeper
 from worker.tasks import (
     owner_name,
@@ -152,7 +150,7 @@ def work(
     if DELIVERY_QUEUE in queues:
         register_delivery(app, make_deliverer(settings, ledger), make_confirmer(settings, ledger))
     if SWEEP_QUEUE in queues:
-        _prepare_sweeps(app, settings, engine, ledger)
+        _prepare_sweeps(app, settings, engine)
     worker = app.Worker(
         hostname=f"{'-'.join(queues)}.{os.getpid()}@%h",
         pool="solo",
@@ -168,15 +166,13 @@ def work(
     worker.start()
 
 
-def _prepare_sweeps(app: Celery, settings: Settings, engine: Engine, ledger: Ledger) -> None:
+def _prepare_sweeps(app: Celery, settings: Settings, engine: Engine) -> None:
     """Tasks and beat, which lives in a thread of each worker that moves sweeps on.
 
     Any number may beat: what they ask for is done once, by what the database holds.
     """
-    sweeps, spool = Sweeps(engine, utc_now), open_spool(settings)
-    receiver = Receiver(spool, Intake(ledger, spool, settings.data_folder).register)
-    places = Places(settings, sweeps, ModelRegistry(engine, utc_now), receiver, utc_now)
-    sweeper = Sweeper(settings, sweeps, spool, places.of, owner_name(), utc_now)
+    sweeps, places = Sweeps(engine, utc_now), make_places(settings)
+    sweeper = Sweeper(settings, sweeps, open_spool(settings), places.of, owner_name(), utc_now)
     register_sweeps(app, settings, sweeps, sweeper)
     EmbeddedService(app, thread=True, scheduler_cls=Scheduler).start()
 

@@ -11,24 +11,32 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-from reportlab import rl_config
-from reportlab.lib.colors import HexColor, white
-from reportlab.lib.pagesizes import A4
-from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.colors import HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import (
     Flowable,
     Image,
     KeepTogether,
     Paragraph,
-    SimpleDocTemplate,
     Spacer,
     Table,
     TableStyle,
 )
 
 from worker.overlay import RETROSPECTIVE
-from worker.report.page import CONTENT_WIDTH, FOOT_HEIGHT, HEAD_HEIGHT, MARGIN, numbered_canvas
+from worker.report.blocks import (
+    FONT,
+    INK,
+    RULE,
+    SHADE,
+    SNUG,
+    TIGHT,
+    block,
+    cut,
+    heading,
+    pdf_of,
+)
+from worker.report.page import CONTENT_WIDTH, numbered_canvas
 from worker.report.parts import (
     ReportContent,
     ReportHeader,
@@ -36,7 +44,7 @@ from worker.report.parts import (
     ReportModel,
     check_content,
 )
-from worker.report.text import MISSING_GLYPH, REGULAR, lacks_glyphs, markup, printable
+from worker.report.text import MISSING_GLYPH, lacks_glyphs, printable
 
 TITLE = "Fracture screening report"
 
@@ -88,19 +96,13 @@ _HOW_TO_READ = (
     "radiographs."
 )
 
-_INK = HexColor("#111827")
-_MUTED = HexColor("#4B5563")
-_RULE = HexColor("#C5CAD3")
-_SHADE = HexColor("#F1F3F6")
 _PAIR_WIDTH = CONTENT_WIDTH / 2 - 4 * mm
 # Low enough for the first flagged radiograph of a usual study to stand on the first page.
 _PAIR_HEIGHT = 106 * mm
-_FRAME_PADDING = 6  # SimpleDocTemplate's own, in points
 _THUMBNAILS_PER_ROW = 5
 _THUMBNAIL_SIDE = 32 * mm
 # A table's row must fit on a page, however long a text some device has sent.
 _LONGEST_CELL = 120
-_LONGEST_TEXT = 1000
 _PRINT_PIXELS_PER_POINT = 200 / 72
 
 
@@ -114,27 +116,10 @@ def render_report(content: ReportContent) -> bytes:
     probability, operating point or pictures contradict what ReportImage says.
     """
     check_content(content)
-    rl_config.useA85 = 0  # binary streams as text: a quarter more bytes, and half of the time
-    buffer = BytesIO()
-    document = SimpleDocTemplate(
-        buffer,
-        pagesize=A4,
-        leftMargin=MARGIN - _FRAME_PADDING,
-        rightMargin=MARGIN - _FRAME_PADDING,
-        topMargin=HEAD_HEIGHT,
-        bottomMargin=FOOT_HEIGHT,
-        title=TITLE,
-        author="Fracture Screen",
-        subject="AI result, not for primary diagnosis",
-        creator="Fracture Screen",
-        lang="en",
-        invariant=1,
-    )
     header = content.header
     patient = f"{header.patient_name or 'Name not stated'}, ID {header.patient_id or 'not stated'}"
-    maker = numbered_canvas(patient, header.study_instance_uid)
-    document.build(_story(content), canvasmaker=maker)
-    return buffer.getvalue()
+    maker = numbered_canvas(patient, f"Study {header.study_instance_uid}")
+    return pdf_of(_story(content), TITLE, "AI result, not for primary diagnosis", maker)
 
 
 def _story(content: ReportContent) -> list[Flowable]:
@@ -157,9 +142,9 @@ def _title_part(content: ReportContent) -> list[Flowable]:
         revision += f", supersedes revision {content.revision - 1}"
     half = CONTENT_WIDTH / 2
     lines = [revision, f"Generated {made}", *([RETROSPECTIVE] if content.retrospective else [])]
-    side = [_text(line, half, size=8, muted=True, right=True) for line in lines]
-    table = Table([[_text(TITLE, half, size=16, bold=True), side]], colWidths=[half, half])
-    table.setStyle(TableStyle([*_TIGHT, ("VALIGN", (0, 0), (-1, -1), "BOTTOM")]))
+    side = [block(line, half, size=8, muted=True, right=True) for line in lines]
+    table = Table([[block(TITLE, half, size=16, bold=True), side]], colWidths=[half, half])
+    table.setStyle(TableStyle([*TIGHT, ("VALIGN", (0, 0), (-1, -1), "BOTTOM")]))
     return [table, Spacer(0, 3 * mm)]
 
 
@@ -185,20 +170,20 @@ def _header_part(header: ReportHeader) -> list[Flowable]:
     rows.append(_field(*place, CONTENT_WIDTH - widths[0]))
     table = Table(rows, colWidths=widths)
     span = ("SPAN", (1, -1), (-1, -1))
-    rules = ("LINEBELOW", (0, 0), (-1, -1), 0.3, _RULE)
-    table.setStyle(TableStyle([*_SNUG, span, rules, ("LINEABOVE", (0, 0), (-1, 0), 0.3, _RULE)]))
+    rules = ("LINEBELOW", (0, 0), (-1, -1), 0.3, RULE)
+    table.setStyle(TableStyle([*SNUG, span, rules, ("LINEABOVE", (0, 0), (-1, 0), 0.3, RULE)]))
     parts: list[Flowable] = [table]
     if any(lacks_glyphs(value) for _, value in (*left, *right, place)):
         note = f"{MISSING_GLYPH} stands for a character that this report's fonts do not have."
-        parts.append(_text(note, CONTENT_WIDTH, size=7.5, muted=True))
+        parts.append(block(note, CONTENT_WIDTH, size=7.5, muted=True))
     return [*parts, Spacer(0, 4 * mm)]
 
 
 def _field(label: str, value: str, width: float, *, bold: bool = False) -> list[Paragraph]:
     stated = bool(printable(value))
     return [
-        _text(label, width, size=8, muted=True),
-        _text(value if stated else "not stated", width - 8, bold=bold and stated, muted=not stated),
+        block(label, width, size=8, muted=True),
+        block(value if stated else "not stated", width - 8, bold=bold and stated, muted=not stated),
     ]
 
 
@@ -207,16 +192,16 @@ def _outcome_part(content: ReportContent) -> list[Flowable]:
     analysed = sum(image.probability is not None for image in content.images)
     width = CONTENT_WIDTH - 10 * mm
     lines = [
-        _text(content.headline or wording.headline, width, size=17, bold=True, light=True),
-        _text(wording.statement, width, size=10, light=True),
-        *([_text(content.reason, width, size=9, light=True)] if content.reason else []),
-        _text(f"Analysed: {analysed} of {len(content.images)} images.", width, light=True),
+        block(content.headline or wording.headline, width, size=17, bold=True, light=True),
+        block(wording.statement, width, size=10, light=True),
+        *([block(content.reason, width, size=9, light=True)] if content.reason else []),
+        block(f"Analysed: {analysed} of {len(content.images)} images.", width, light=True),
     ]
     band = Table([[line] for line in lines], colWidths=[CONTENT_WIDTH])
     band.setStyle(
         TableStyle(
             [
-                _FONT,
+                FONT,
                 ("BACKGROUND", (0, 0), (-1, -1), HexColor(wording.colour)),
                 ("LEFTPADDING", (0, 0), (-1, -1), 5 * mm),
                 ("TOPPADDING", (0, 0), (-1, 0), 3 * mm),
@@ -234,10 +219,10 @@ def _images_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
         return []
     widths = [31 * mm, 24 * mm, 22 * mm, 26 * mm, 22 * mm, CONTENT_WIDTH - 125 * mm]
     titles = ("Image", "Body part", "Side, view", "Series, image", "Probability", "Result")
-    head = [_text(t, w, size=8, bold=True) for t, w in zip(titles, widths, strict=True)]
+    head = [block(t, w, size=8, bold=True) for t, w in zip(titles, widths, strict=True)]
     rows = [
         [
-            _text(_cut(cell, _LONGEST_CELL), width - 8, size=8, bold=bool(image.operating_point))
+            block(cut(cell, _LONGEST_CELL), width - 8, size=8, bold=bool(image.operating_point))
             for cell, width in zip(_image_cells(image), widths, strict=True)
         ]
         for image in images
@@ -246,9 +231,9 @@ def _images_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     table.setStyle(
         TableStyle(
             [
-                *_SNUG,
-                ("BACKGROUND", (0, 0), (-1, 0), _SHADE),
-                ("LINEBELOW", (0, 0), (-1, -1), 0.3, _RULE),
+                *SNUG,
+                ("BACKGROUND", (0, 0), (-1, 0), SHADE),
+                ("LINEBELOW", (0, 0), (-1, -1), 0.3, RULE),
             ]
         )
     )
@@ -279,8 +264,8 @@ def _flagged_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     shown = [block for block in blocks if block]
     if not shown:
         return []
-    note = _text(_HOW_TO_READ, CONTENT_WIDTH, size=8, muted=True)
-    first = KeepTogether([_heading("Flagged radiographs"), note, Spacer(0, 2 * mm), *shown[0]])
+    note = block(_HOW_TO_READ, CONTENT_WIDTH, size=8, muted=True)
+    first = KeepTogether([heading("Flagged radiographs"), note, Spacer(0, 2 * mm), *shown[0]])
     return [first, *(KeepTogether(block) for block in shown[1:])]
 
 
@@ -298,15 +283,20 @@ def _flagged_block(image: ReportImage) -> list[Flowable]:
     cells = [_picture(picture, scale) for picture in pictures]
     table = Table([cells], colWidths=[c.drawWidth + 4 * mm for c in cells], hAlign="LEFT")
     dashes = (5, 3) if image.operating_point == "suspicious" else None
-    frame = ("BOX", (0, 0), (-1, -1), 1.6, _INK, 0, dashes)
+    frame = ("BOX", (0, 0), (-1, -1), 1.6, INK, 0, dashes)
     centred = ("ALIGN", (0, 0), (-1, -1), "CENTER")
-    table.setStyle(TableStyle([*_TIGHT, frame, centred, ("VALIGN", (0, 0), (-1, -1), "TOP")]))
-    return [_text(title, CONTENT_WIDTH, bold=True), Spacer(0, 1 * mm), table, Spacer(0, 5 * mm)]
+    table.setStyle(TableStyle([*TIGHT, frame, centred, ("VALIGN", (0, 0), (-1, -1), "TOP")]))
+    return [
+        block(title, CONTENT_WIDTH, bold=True),
+        Spacer(0, 1 * mm),
+        table,
+        Spacer(0, 5 * mm),
+    ]
 
 
 def _others_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     cells = [
-        [_thumbnail(image.picture), _text(image.label, _THUMBNAIL_SIDE, size=7, muted=True)]
+        [_thumbnail(image.picture), block(image.label, _THUMBNAIL_SIDE, size=7, muted=True)]
         for image in images
         if image.picture is not None and not image.operating_point
     ]
@@ -316,8 +306,8 @@ def _others_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     rows = [cells[at : at + step] for at in range(0, len(cells), step)]
     rows[-1] += [[]] * (step - len(rows[-1]))
     table = Table(rows, colWidths=[CONTENT_WIDTH / step] * step, hAlign="LEFT")
-    table.setStyle(TableStyle([*_SNUG, ("VALIGN", (0, 0), (-1, -1), "TOP")]))
-    return [_heading("Radiographs without a flag"), table, Spacer(0, 3 * mm)]
+    table.setStyle(TableStyle([*SNUG, ("VALIGN", (0, 0), (-1, -1), "TOP")]))
+    return [heading("Radiographs without a flag"), table, Spacer(0, 3 * mm)]
 
 
 def _thumbnail(picture: npt.NDArray[np.uint8]) -> Image:
@@ -341,7 +331,7 @@ def _not_analysed_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     if not skipped:
         return []
     lines = [_bullet(f"{image.label}: {image.reason}") for image in skipped]
-    return [_heading("Not analysed, and why"), *lines, Spacer(0, 3 * mm)]
+    return [heading("Not analysed, and why"), *lines, Spacer(0, 3 * mm)]
 
 
 def _model_part(model: ReportModel) -> list[Flowable]:
@@ -352,71 +342,15 @@ def _model_part(model: ReportModel) -> list[Flowable]:
     return [
         KeepTogether(
             [
-                _heading("Model and its limits"),
-                _text(f"{model.name}, version {model.version}", CONTENT_WIDTH, bold=True),
-                _text(f"Digest {model.digest}", CONTENT_WIDTH, size=7.5, muted=True),
-                _text(points, CONTENT_WIDTH),
+                heading("Model and its limits"),
+                block(f"{model.name}, version {model.version}", CONTENT_WIDTH, bold=True),
+                block(f"Digest {model.digest}", CONTENT_WIDTH, size=7.5, muted=True),
+                block(points, CONTENT_WIDTH),
             ]
         ),
         *(_bullet(line) for line in model.summary),
     ]
 
 
-def _heading(text: str) -> Paragraph:
-    return _text(text, CONTENT_WIDTH, size=11.5, bold=True, above=2 * mm)
-
-
 def _bullet(text: str) -> Paragraph:
-    return _text(f"• {text}", CONTENT_WIDTH - 3 * mm, size=8.5, indent=3 * mm)
-
-
-def _text(
-    text: str,
-    width: float,
-    *,
-    size: float = 9,
-    bold: bool = False,
-    muted: bool = False,
-    light: bool = False,
-    right: bool = False,
-    above: float = 0,
-    indent: float = 0,
-) -> Paragraph:
-    style = ParagraphStyle(
-        "text",
-        fontName=REGULAR,
-        fontSize=size,
-        leading=size * 1.3,
-        textColor=white if light else _MUTED if muted else _INK,
-        alignment=2 if right else 0,
-        spaceBefore=above,
-        spaceAfter=1.5 if above else 0,
-        keepWithNext=bool(above),
-        leftIndent=indent,
-        firstLineIndent=-indent,
-    )
-    shown = _cut(text, _LONGEST_TEXT)
-    return Paragraph(markup(shown, bold=bold, size=size, width=width), style)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-# Tables name their font even around cells that bring their own: Helvetica is never embedded.
-_FONT = ("FONTNAME", (0, 0), (-1, -1), REGULAR)
-_TIGHT = [
-    _FONT,
-    ("LEFTPADDING", (0, 0), (-1, -1), 0),
-    ("RIGHTPADDING", (0, 0), (-1, -1), 0),
-    ("TOPPADDING", (0, 0), (-1, -1), 2),
-    ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
-]
-_SNUG = [
-    _FONT,
-    ("LEFTPADDING", (0, 0), (-1, -1), 3),
-    ("RIGHTPADDING", (0, 0), (-1, -1), 5),
-    ("TOPPADDING", (0, 0), (-1, -1), 2),
-    ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
-    ("VALIGN", (0, 0), (-1, -1), "TOP"),
-]
+    return block(f"• {text}", CONTENT_WIDTH - 3 * mm, size=8.5, indent=3 * mm)

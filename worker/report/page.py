@@ -22,8 +22,11 @@ _GREY = HexColor("#4B5563")
 _RED = HexColor("#9B1C1C")
 
 
-def numbered_canvas(patient: str, study_instance_uid: str) -> Callable[..., Canvas]:
-    """Give the canvas maker of a report; `patient` (name and ID) heads every page but the first."""
+def numbered_canvas(head: str, foot: str) -> Callable[..., Canvas]:
+    """Give the canvas maker of a report; `head` stands on every page but the first, `foot` on all.
+
+    For example the patient's name and ID, and the study's UID.
+    """
     register_fonts()
 
     class NumberedCanvas(Canvas):
@@ -45,8 +48,8 @@ def numbered_canvas(patient: str, study_instance_uid: str) -> Callable[..., Canv
                 self.__dict__.update(page)
                 _draw_warning(self)
                 if number > 1:
-                    _draw_line(self, patient, MARGIN, A4[1] - 17 * mm)
-                _draw_foot(self, study_instance_uid, f"Page {number} of {len(pages)}")
+                    _draw_line(self, head, MARGIN, A4[1] - 17 * mm)
+                _draw_foot(self, foot, f"Page {number} of {len(pages)}")
                 super().showPage()
             super().save()
 
@@ -73,11 +76,11 @@ def _draw_line(canvas: Canvas, text: str, x: float, y: float) -> None:
     line.drawOn(canvas, x, y)
 
 
-def _draw_foot(canvas: Canvas, study_instance_uid: str, page: str) -> None:
+def _draw_foot(canvas: Canvas, text: str, page: str) -> None:
     canvas.setStrokeColor(_GREY)
     canvas.setLineWidth(0.4)
     canvas.line(MARGIN, 13 * mm, A4[0] - MARGIN, 13 * mm)
-    _draw_line(canvas, f"Study {study_instance_uid}", MARGIN, 8.5 * mm)
+    _draw_line(canvas, text, MARGIN, 8.5 * mm)
     canvas.setFont(REGULAR, 8)
     canvas.setFillColor(_GREY)
     canvas.drawRightString(A4[0] - MARGIN, 9 * mm, page)

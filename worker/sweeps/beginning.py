@@ -78,30 +78,33 @@ class Places:
     def of(self, sweep: SweepRecord) -> Place:
         """Raises ValueError: the settings have no such source any more."""
         selection = Selection.from_json(dict(sweep.selection))
+        return self.at(sweep.id, sweep.source, sweep.folder, selection)
+
+    def at(self, sweep_id: int, source: str, folder: str, selection: Selection) -> Place:
+        """As `of`; 0: a sweep that is only planned."""
         bundle = champion_of(self._settings, self._registry).load()
         model, data_folder = bundle.identity, self._settings.data_folder.resolve()
-        if sweep.source:
-            source = find_source(self._settings, sweep.source)
+        if source:
             return PacsPlace(
-                source,
+                find_source(self._settings, source),
                 selection,
-                sweep.id,
+                sweep_id,
                 self._settings,
                 self._sweeps,
                 bundle,
                 self._receiver,
                 self._clock,
             )
-        if not sweep.folder:
+        if not folder:
             return KnownStudiesPlace(selection, self._sweeps, model, data_folder)
-        key = sweep.id, model.digest
+        key = sweep_id, model.digest
         if key not in self._folders:
             self._folders[key] = FolderPlace(
-                Path(sweep.folder),
+                Path(folder),
                 selection,
-                sweep.id,
+                sweep_id,
                 self._sweeps,
-                model,
+                bundle,
                 self._receiver,
                 self._clock,
             )

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -10,16 +10,24 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from db.states import StudyState
-from db.sweeps import Candidate, KnownStudy, SweepItem, Sweeps
+from db.sweeps import Candidate, SweepItem, Sweeps
 from dicom_node.errors import SpoolError, UnreadableInstance
 from dicom_node.file_intake import take_in
 from dicom_node.header import read_header
+from dicom_node.query import FoundSeries
 from dicom_node.receiver import STATUS_OF_RECEIPT, Receipt, Receiver
 from dicom_node.sop_classes import RADIOGRAPH_SOP_CLASSES
 from dicom_node.uids import derived_uid
-from models.prediction import ModelIdentity
-from worker.sweeps.difference import SCREENED, UNDER_WAY, why_not_again
+from models.bundle import ModelBundle
+from worker.sweeps.difference import (
+    UNDER_WAY,
+    Decision,
+    Excluded,
+    Fetch,
+    ScreenAgain,
+    wanted_series,
+    what_to_do,
+)
 from worker.sweeps.folder_walk import walk
 from worker.sweeps.places import Found
 from worker.sweeps.selection import Selection
@@ -34,6 +42,16 @@ SENDER = "FOLDER"
 _STEP = 64
 _TIME_FOR_A_STUDY = timedelta(minutes=10)
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+_KEYWORDS = (
+    "SOPClassUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "StudyDate",
+    "Modality",
+    "BodyPartExamined",
+    "InstitutionName",
+)
 _STORED = frozenset({STATUS_OF_RECEIPT[Receipt.ACCEPTED], STATUS_OF_RECEIPT[Receipt.DUPLICATE]})
 _NO_ROOM = 0xA700
 
@@ -50,6 +68,11 @@ class FolderFile:
     sop_instance_uid: str
     header: Dataset
     excluded: str
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether it is one, and its UIDs are its own."""
+        return self.excluded not in (NOT_DICOM, DIRECTORY)
 
 
 class FolderPlace:
@@ -70,12 +93,12 @@ class FolderPlace:
         selection: Selection,
         sweep_id: int,
         sweeps: Sweeps,
-        model: ModelIdentity,
+        bundle: ModelBundle,
         receiver: Receiver,
         clock: Callable[[], datetime],
     ) -> None:
         self._folder, self._selection, self._sweep_id = folder, selection, sweep_id
-        self._sweeps, self._model, self._receiver = sweeps, model, receiver
+        self._sweeps, self._bundle, self._receiver = sweeps, bundle, receiver
         self._clock = clock
         self._files: Iterator[Path] = iter(())
         self._cursor: str | None = None
@@ -83,7 +106,10 @@ class FolderPlace:
     def search(self, cursor: str) -> Found:
         """Take in the next files. Raises OSError: the folder is away, or there is no room."""
         paths = self._next(cursor)
-        files = [read_file(path, self._folder, self._selection) for path in paths]
+        files = [
+            read_file(path, self._folder, self._selection, self._bundle.body_parts)
+            for path in paths
+        ]
         reasons = {one.study_instance_uid: one.excluded for one in files if one.excluded}
         for study, own in _by_study(one for one in files if not one.excluded).items():
             reasons.pop(study, None)
@@ -94,6 +120,20 @@ class FolderPlace:
             cursor = json.dumps(paths[-1].relative_to(self._folder).parts)
         self._cursor = cursor
         return Found(candidates, cursor, searched=len(paths) < _STEP)
+
+    def plan(self) -> Iterator[Decision]:
+        """Walk all of it; a study whose files lie far apart counts more than once."""
+        walked = walk(self._folder)
+        while paths := list(islice(walked, _STEP)):
+            files = [
+                read_file(path, self._folder, self._selection, self._bundle.body_parts)
+                for path in paths
+            ]
+            reasons = {one.study_instance_uid: one.excluded for one in files if one.excluded}
+            for study, own in _by_study(one for one in files if not one.excluded).items():
+                reasons.pop(study, None)
+                yield self._decide(study, own)
+            yield from (Excluded(reason) for reason in reasons.values())
 
     def see_to(self, item: SweepItem) -> float:
         """One that a kill left half taken: its files came once more when the step was repeated."""
@@ -110,33 +150,37 @@ class FolderPlace:
         self._cursor = None  # until the step is done: a step that breaks is repeated
         return list(islice(self._files, _STEP))
 
+    def _read(self, path: Path) -> FolderFile:
+        return read_file(path, self._folder, self._selection, self._bundle.body_parts)
+
+    def _decide(self, study: str, files: Sequence[FolderFile]) -> Decision:
+        uids = [one.sop_instance_uid for one in files]
+        return what_to_do(
+            study,
+            {"": uids},  # one series or several, it makes no difference here
+            self._sweeps.known(study),
+            self._bundle.identity,
+            self._selection,
+            self._sweep_id,
+        )
+
     def _take(self, study: str, files: Sequence[FolderFile]) -> str:
         """Take in what the ledger lacks of a study; why nothing is to be done, "" if it was."""
-        known = self._sweeps.known(study)
-        here = frozenset() if known is None else known.sop_instance_uids
-        missing = [one for one in files if one.sop_instance_uid not in here]
-        if not missing and (reason := self._why_not(known, files)):
-            return reason
-        item_id = self._sweeps.begin_files(self._sweep_id, study, self._until())
-        if not missing and known is not None and known.sweep_id != self._sweep_id:
+        decision = self._decide(study, files)
+        if isinstance(decision, Excluded):
+            return decision.reason
+        until = self._clock() + _TIME_FOR_A_STUDY
+        item_id = self._sweeps.begin_files(self._sweep_id, study, until)
+        if isinstance(decision, ScreenAgain):
             return "" if self._sweeps.screen_again(item_id) else UNDER_WAY
-        problems = [problem for one in missing if (problem := self._take_in(one))]
+        missing = decision.expected if isinstance(decision, Fetch) else frozenset()
+        wanted = (one for one in files if one.sop_instance_uid in missing)
+        problems = [problem for one in wanted if (problem := self._take_in(one))]
         known = self._sweeps.known(study)
         arrived = 0 if known is None else len(known.sop_instance_uids)
         reasons = "; ".join(dict.fromkeys(problems))
         self._sweeps.end_fetch(item_id, arrived, missing=reasons, expected=arrived + len(problems))
         return ""
-
-    def _why_not(self, known: KnownStudy | None, files: Sequence[FolderFile]) -> str:
-        """Of a study whose files are all here."""
-        if known is None or known.sweep_id == self._sweep_id:
-            return ""
-        if known.state not in (StudyState.SCREENED, StudyState.FAILED):
-            return UNDER_WAY
-        if any(one.sop_instance_uid not in known.looked_at for one in files):
-            return ""
-        reason = why_not_again(known, self._model, self._selection)
-        return SCREENED if reason and known.model_digest == self._model.digest else reason
 
     def _take_in(self, file: FolderFile) -> str:
         try:
@@ -147,30 +191,40 @@ class FolderPlace:
             raise SpoolError("no room, or no database, to take files in")
         return "" if answer.Status in _STORED else f"{NOT_TAKEN}: {answer.get('ErrorComment', '')}"
 
-    def _until(self) -> datetime:
-        return self._clock() + _TIME_FOR_A_STUDY
 
-
-def read_file(path: Path, folder: Path, selection: Selection) -> FolderFile:
+def read_file(
+    path: Path, folder: Path, selection: Selection, model_body_parts: Collection[str]
+) -> FolderFile:
     """What a file of a folder is, and whether it is for a sweep at all."""
     place = derived_uid("file of a folder", path.relative_to(folder).as_posix())
     try:
         header = read_header(path)
-        sop_class, study, uid, day = (
-            str(header.get(keyword) or "")
-            for keyword in ("SOPClassUID", "StudyInstanceUID", "SOPInstanceUID", "StudyDate")
-        )
-    except UnreadableInstance:
+        stated = {keyword: str(header.get(keyword) or "").strip() for keyword in _KEYWORDS}
+    except Exception:  # no DICOM, or pydicom raises whatever a value provokes when it is used
         return FolderFile(path, place, place, Dataset(), NOT_DICOM)
-    except Exception:  # pydicom converts when a value is used and raises whatever it provokes
-        return FolderFile(path, place, place, Dataset(), NOT_DICOM)
-    if sop_class == _MEDIA_DIRECTORY:
+    if stated["SOPClassUID"] == _MEDIA_DIRECTORY:
         return FolderFile(path, place, place, header, DIRECTORY)
+    study, uid = stated["StudyInstanceUID"], stated["SOPInstanceUID"]
     if not study or not uid:
         return FolderFile(path, place, place, header, NOT_DICOM)
-    if sop_class not in RADIOGRAPH_SOP_CLASSES:
-        return FolderFile(path, study, uid, header, NO_RADIOGRAPH)
-    return FolderFile(path, study, uid, header, "" if _is_of(day, selection) else OTHER_DAY)
+    return FolderFile(path, study, uid, header, _why_not(stated, selection, model_body_parts))
+
+
+def _why_not(
+    stated: Mapping[str, str], selection: Selection, model_body_parts: Collection[str]
+) -> str:
+    if stated["SOPClassUID"] not in RADIOGRAPH_SOP_CLASSES:
+        return NO_RADIOGRAPH
+    if not _is_of(stated["StudyDate"], selection):
+        return OTHER_DAY
+    series = FoundSeries(
+        stated["SeriesInstanceUID"],
+        stated["Modality"],
+        stated["BodyPartExamined"].upper(),
+        stated["InstitutionName"],
+    )
+    decision = wanted_series([series], selection, model_body_parts, ())
+    return decision.reason if isinstance(decision, Excluded) else ""
 
 
 def _is_of(day: str, selection: Selection) -> bool:

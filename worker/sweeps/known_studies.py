@@ -1,11 +1,18 @@
 """The ledger as the place of a sweep: studies that were screened before and lie here still."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from db.sweeps import Candidate, SweepItem, Sweeps
 from models.prediction import ModelIdentity
-from worker.sweeps.difference import UNDER_WAY, why_not_again
+from worker.sweeps.difference import (
+    UNDER_WAY,
+    Decision,
+    Excluded,
+    ScreenAgain,
+    why_not_again,
+)
 from worker.sweeps.places import Found
 from worker.sweeps.selection import Selection
 
@@ -33,6 +40,15 @@ class KnownStudiesPlace:
         candidates = tuple(Candidate(uid, self._why_not(uid)) for _, uid in page)
         end = str(page[-1][0]) if page else cursor
         return Found(candidates, end, searched=len(page) < _STEP)
+
+    def plan(self) -> Iterator[Decision]:
+        """Look at all of them."""
+        cursor, searched = "", False
+        while not searched:
+            found = self.search(cursor)
+            for one in found.candidates:
+                yield Excluded(one.excluded) if one.excluded else ScreenAgain()
+            cursor, searched = found.cursor, found.searched
 
     def see_to(self, item: SweepItem) -> float:
         """Have it screened again."""

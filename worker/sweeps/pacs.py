@@ -1,7 +1,7 @@
 """A PACS as the place of a sweep: searched by C-FIND, fetched from by C-MOVE or C-GET."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
@@ -15,7 +15,6 @@ from dicom_node.retrieve import Retrieved, get, move
 from dicom_node.retry_classes import UNREACHABLE
 from dicom_node.uids import derived_uid
 from models.bundle import ModelBundle
-from worker.composition import MIB
 from worker.settings import Retrieval, Settings, SourceSettings
 from worker.sweeps.difference import (
     NO_RADIOGRAPH,
@@ -98,6 +97,18 @@ class PacsPlace:
             # It moved on since it was looked at: the next look will say how.
             self._sweeps.retry(item.id, "", self._clock() + retry_after(item.attempts))
         return answer_s
+
+    def plan(self) -> Iterator[Decision]:
+        """Search to the end, asking of each study what it holds."""
+        found = self.search("")
+        while not found.searched:
+            with self._querying() as queries:
+                for one in found.candidates:
+                    if one.excluded:
+                        yield Excluded(one.excluded)
+                    else:
+                        yield self._decide(queries, one.study_instance_uid)
+            found = self.search(found.cursor)
 
     def _candidates(self, period: Period) -> list[Candidate]:
         found: dict[str, Candidate] = {}
@@ -185,7 +196,7 @@ class PacsPlace:
                 receiver=self._receiver,
                 calling_ae_title=self._calling,
                 timeout_s=source.timeout_s,
-                largest_bytes=self._settings.limits.maximum_instance_mib * MIB,
+                largest_bytes=self._settings.limits.maximum_instance_mib * 1024 * 1024,
             )
         )
 

@@ -1,10 +1,12 @@
 """Where a sweep looks: what a PACS, a folder and the ledger have in common."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from db.sweeps import Candidate, SweepItem
+from worker.sweeps.difference import Decision
 
 FIRST_RETRY = timedelta(seconds=30)
 LONGEST_RETRY = timedelta(minutes=10)
@@ -33,6 +35,9 @@ class Place(Protocol):
 
     def search(self, cursor: str) -> Found:
         """The next step; "" begins. Raises AssociationFailed or OSError: it is away."""
+
+    def plan(self) -> Iterator[Decision]:
+        """What would become of every study, without doing it. Raises as `search`."""
 
     def see_to(self, item: SweepItem) -> float:
         """Exclude, fetch or take up one study, and enter that; seconds that it took to answer.

@@ -1,0 +1,214 @@
+"""What a sweep found, as files: a PDF to read, a line per study, its results if asked for.
+
+Where a study is flagged they name the patient, as its instance states; the ledger knows no names.
+"""
+
+import csv
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime
+from pathlib import Path
+
+from pydicom import Dataset
+
+from db.ledger import Ledger
+from db.states import Outcome
+from db.sweep_results import SweepTally, SweptStudy
+from db.sweeps import SweepRecord, Sweeps
+from dicom_node.errors import UnreadableInstance
+from dicom_node.header import read_header
+from worker.errors import NothingToDo
+from worker.report.content import report_header
+from worker.settings import Settings
+from worker.sweeps.folder import read_file
+from worker.sweeps.folder_walk import walk
+from worker.sweeps.progress import SweepProgress, progress_of
+from worker.sweeps.report_document import Suspect, SweepContent, render_sweep_report
+from worker.sweeps.selection import Selection
+
+PDF, STUDIES, SUSPECTS = "report.pdf", "studies.csv", "suspected.csv"
+FILES, RESULTS, MANIFEST = "files.csv", "results", "manifest.csv"
+MOST_LISTED = 500
+"""Suspected missed fractures in the PDF; the table has all of them."""
+
+_FLAGGED = (Outcome.POSITIVE, Outcome.DOUBTFUL)
+
+
+def write_report(
+    number: int,
+    settings: Settings,
+    sweeps: Sweeps,
+    ledger: Ledger,
+    folder: Path,
+    *,
+    now: datetime,
+    with_results: bool,
+) -> list[Path]:
+    """Write the files of a sweep into `folder`; return them.
+
+    Raises:
+        NothingToDo: there is no such sweep.
+    """
+    sweep = sweeps.find(number)
+    if sweep is None:
+        raise NothingToDo(f"there is no sweep {number}; `fracture-screen sweep status` lists them")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    flagged = filter(suspected_missed, sweeps.swept(number))
+    suspects = sorted(
+        (_suspect(study, sweeps, settings) for study in flagged), key=lambda one: -one.probability
+    )
+    content = _content(sweep, sweeps.tally(number), settings, suspects, now)
+    (folder / PDF).write_bytes(render_sweep_report(content))
+    _write_table(folder / STUDIES, SweptStudy, map(asdict, sweeps.swept(number)))
+    _write_table(folder / SUSPECTS, Suspect, map(asdict, suspects))
+    written = [folder / name for name in (PDF, STUDIES, SUSPECTS)]
+    if sweep.folder:
+        written.append(_write_files(folder / FILES, sweep, sweeps))
+    if with_results:
+        written.append(_copy_results(folder / RESULTS, settings, ledger, sweeps, number))
+    return written
+
+
+def suspected_missed(study: SweptStudy) -> bool:
+    """Flagged by the sweep, and not before."""
+    return study.outcome in _FLAGGED and study.previous_outcome not in _FLAGGED
+
+
+def _suspect(study: SweptStudy, sweeps: Sweeps, settings: Settings) -> Suspect:
+    header = report_header(_first_header(sweeps.paths(study.study_instance_uid), settings))
+    return Suspect(
+        probability=study.probability or 0.0,
+        outcome=str(study.outcome),
+        previous_outcome=str(study.previous_outcome or ""),
+        patient_name=header.patient_name,
+        patient_id=header.patient_id,
+        study_date=header.study_date,
+        accession_number=header.accession_number,
+        study_instance_uid=study.study_instance_uid,
+    )
+
+
+def _first_header(paths: Iterable[str], settings: Settings) -> Dataset:
+    for path in paths:
+        try:
+            return read_header(settings.data_folder / path)
+        except UnreadableInstance:
+            continue
+    return Dataset()
+
+
+def _content(
+    sweep: SweepRecord,
+    tally: SweepTally,
+    settings: Settings,
+    suspects: Sequence[Suspect],
+    now: datetime,
+) -> SweepContent:
+    progress = progress_of(sweep, tally, now)
+    return SweepContent(
+        number=sweep.id,
+        place=sweep.source or sweep.folder or "studies screened before",
+        lines=_lines(sweep, tally, progress, settings),
+        outcomes={str(outcome): count for outcome, count in tally.outcomes.items()},
+        excluded=tally.exclusions,
+        missing=tally.missing,
+        unscreened=tally.reasons,
+        changed={(str(old), str(new)): count for (old, new), count in tally.changed.items()},
+        suspects=suspects[:MOST_LISTED],
+        suspect_count=len(suspects),
+    )
+
+
+def _lines(
+    sweep: SweepRecord, tally: SweepTally, progress: SweepProgress, settings: Settings
+) -> list[tuple[str, str]]:
+    zone = settings.sweep.zone
+    ended = sweep.finished_at
+    state = sweep.state + (f": {sweep.remark}" if sweep.remark else "")
+    return [
+        ("State", state if progress.searched else f"{state}; the search goes on"),
+        ("Begun", f"{sweep.created_at.astimezone(zone):%Y-%m-%d %H:%M} by {sweep.actor}"),
+        ("Ended", f"{ended.astimezone(zone):%Y-%m-%d %H:%M}" if ended else "not yet"),
+        ("Selection", _selection(Selection.from_json(dict(sweep.selection)))),
+        ("Studies found", str(progress.found)),
+        ("Not for this sweep", str(progress.excluded)),
+        ("Fetched or taken up again", f"{progress.fetched} studies, {tally.instances} instances"),
+        ("Missing", str(progress.missing)),
+        ("Screened", str(progress.screened)),
+        ("Still to do", str(progress.to_do)),
+        ("Studies screened an hour", f"{progress.per_hour:.0f}" if progress.per_hour else "–"),
+    ]
+
+
+def _selection(selection: Selection) -> str:
+    first = selection.first_day or "any day"
+    said = [
+        f"Study Date {first} to {selection.last_day or 'the day of the search'}",
+        f"modality {', '.join(selection.modalities)}",
+    ]
+    if selection.body_parts:
+        said.append(f"body part {', '.join(selection.body_parts)}")
+    if selection.institution:
+        said.append(f"institution {selection.institution}")
+    if selection.model_older_than:
+        said.append(f"screened by a model older than {selection.model_older_than}")
+    if selection.since:
+        said.append(f"screened since {selection.since:%Y-%m-%d}")
+    if selection.only_negative:
+        said.append("screened negative")
+    return "; ".join(said)
+
+
+def _write_table(path: Path, kind: type, rows: Iterable[dict[str, object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(kind)])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: _cell(value) for key, value in row.items()})
+
+
+def _cell(value: object) -> object:
+    """Spreadsheets take a text for a formula that begins so: one from a file must not be run."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+def _write_files(path: Path, sweep: SweepRecord, sweeps: Sweeps) -> Path:
+    """A line per file of the folder, as it is now."""
+    studies = {one.study_instance_uid: one for one in sweeps.swept(sweep.id)}
+    selection, folder = Selection.from_json(dict(sweep.selection)), Path(sweep.folder)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "study_instance_uid", "sop_instance_uid", "outcome", "reason"))
+        for one in walk(folder):
+            read = read_file(one, folder, selection, ())
+            study = studies.get(read.study_instance_uid)
+            outcome = "" if study is None or read.excluded else str(study.outcome or "")
+            reason = read.excluded or (study.reason if study else "not seen by the sweep")
+            place = one.relative_to(folder).as_posix()
+            uids = (read.study_instance_uid, read.sop_instance_uid)
+            known = uids if read.is_instance else ("", "")
+            writer.writerow((_cell(place), *known, outcome, reason))
+    return path
+
+
+def _copy_results(
+    folder: Path, settings: Settings, ledger: Ledger, sweeps: Sweeps, number: int
+) -> Path:
+    """Each study's result objects, and what each of them is."""
+    manifest = folder / MANIFEST
+    folder.mkdir(exist_ok=True, mode=0o700)
+    with manifest.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "kind", "study_instance_uid", "outcome", "probability"))
+        for study in sweeps.swept(number):
+            if study.outcome is None:
+                continue
+            summary = ledger.study_summary(study.study_instance_uid)
+            for result in () if summary is None else summary.results:
+                place = Path(study.study_instance_uid) / Path(result.path).name
+                (folder / place).parent.mkdir(exist_ok=True, mode=0o700)
+                shutil.copyfile(settings.data_folder / result.path, folder / place)
+                row = (study.study_instance_uid, study.outcome, study.probability)
+                writer.writerow((place.as_posix(), result.kind, *row))
+    return manifest

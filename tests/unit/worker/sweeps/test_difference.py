@@ -1,0 +1,157 @@
+"""What a source has against what the ledger has."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from db.states import Outcome, StudyState
+from db.sweeps import KnownStudy
+from dicom_node.query import FoundSeries
+from dicom_node.retrieve import Wanted
+from models.prediction import ModelIdentity
+from worker.sweeps.difference import (
+    MODEL_NEW_ENOUGH,
+    NEVER_SCREENED,
+    NO_RADIOGRAPH,
+    NOT_NEGATIVE,
+    NOT_SINCE,
+    OTHER_BODY_PART,
+    OTHER_INSTITUTION,
+    SCREENED,
+    UNDER_WAY,
+    Excluded,
+    Fetch,
+    ScreenAgain,
+    Taken,
+    is_older,
+    wanted_series,
+    what_to_do,
+)
+from worker.sweeps.selection import Selection
+
+STUDY, SWEEP = "1.2", 7
+MODEL = ModelIdentity("fracture", "2.0", "new digest")
+HAND = FoundSeries("1.2.1", "DX", "HAND", "St. Elsewhere")
+ALL = Selection()
+SCREENED_BEFORE = KnownStudy(
+    state=StudyState.SCREENED,
+    sweep_id=None,
+    sop_instance_uids=frozenset({"a", "b"}),
+    model_version="1.0",
+    model_digest="old digest",
+    outcome=Outcome.NEGATIVE,
+    looked_at=frozenset({"a", "b"}),
+    finished_at=datetime(2026, 3, 4, tzinfo=UTC),
+)
+BY_THIS_MODEL = replace(SCREENED_BEFORE, model_version="2.0", model_digest="new digest")
+
+
+def decide(
+    known: KnownStudy | None, selection: Selection = ALL, **series: list[str]
+) -> Excluded | ScreenAgain | Taken | Fetch:
+    return what_to_do(STUDY, series or {"s": ["a", "b"]}, known, MODEL, selection, SWEEP)
+
+
+def test_what_is_not_known_is_fetched_by_series() -> None:
+    assert decide(None) == Fetch((Wanted(STUDY, "s"),), frozenset({"a", "b"}))
+
+
+def test_of_a_late_instance_only_that_is_fetched() -> None:
+    decision = decide(BY_THIS_MODEL, s=["a", "b", "late"])
+    assert decision == Fetch((Wanted(STUDY, "s", ("late",)),), frozenset({"late"}))
+
+
+def test_what_this_model_screened_is_left_out() -> None:
+    assert decide(BY_THIS_MODEL) == Excluded(SCREENED)
+
+
+def test_what_an_older_model_screened_is_screened_again_without_fetching() -> None:
+    assert decide(SCREENED_BEFORE) == ScreenAgain()
+
+
+def test_what_is_received_but_was_never_looked_at_is_screened_again() -> None:
+    received = replace(BY_THIS_MODEL, looked_at=frozenset({"a"}))
+    assert decide(received) == ScreenAgain()
+
+
+def test_what_failed_is_screened_again() -> None:
+    failed = replace(
+        BY_THIS_MODEL, state=StudyState.FAILED, outcome=Outcome.FAILED, looked_at=frozenset()
+    )
+    assert decide(failed) == ScreenAgain()
+
+
+@pytest.mark.parametrize("state", ["RECEIVING", "READY", "QUEUED", "SCREENING"])
+def test_what_is_being_screened_is_left_alone(state: str) -> None:
+    busy = replace(SCREENED_BEFORE, state=StudyState(state))
+    assert decide(busy) == Excluded(UNDER_WAY)
+
+
+def test_what_came_by_this_very_sweep_is_taken() -> None:
+    """After a kill between the last instance and the note that all came."""
+    for known in (SCREENED_BEFORE, BY_THIS_MODEL):
+        own = replace(known, sweep_id=SWEEP, state=StudyState.QUEUED)
+        assert decide(own) == Taken(2)
+
+
+def test_the_rest_of_what_came_by_this_very_sweep_is_fetched_while_it_is_screened() -> None:
+    own = replace(SCREENED_BEFORE, sweep_id=SWEEP, state=StudyState.SCREENING)
+    assert decide(own, s=["a", "b", "c"]) == Fetch((Wanted(STUDY, "s", ("c",)),), frozenset({"c"}))
+
+
+@pytest.mark.parametrize(
+    ("selection", "known", "decision"),
+    [
+        (Selection(only_negative=True), SCREENED_BEFORE, ScreenAgain()),
+        (
+            Selection(only_negative=True),
+            replace(SCREENED_BEFORE, outcome=Outcome.POSITIVE),
+            Excluded(NOT_NEGATIVE),
+        ),
+        (Selection(only_negative=True), None, Excluded(NEVER_SCREENED)),
+        (Selection(model_older_than="1.5"), SCREENED_BEFORE, ScreenAgain()),
+        (Selection(model_older_than="1.0"), SCREENED_BEFORE, Excluded(MODEL_NEW_ENOUGH)),
+        (Selection(since=datetime(2026, 3, 4, tzinfo=UTC)), SCREENED_BEFORE, ScreenAgain()),
+        (
+            Selection(since=datetime(2026, 3, 5, tzinfo=UTC)),
+            SCREENED_BEFORE,
+            Excluded(NOT_SINCE),
+        ),
+    ],
+)
+def test_what_was_screened_before_is_chosen_by_outcome_model_and_time(
+    selection: Selection, known: KnownStudy | None, decision: Excluded | ScreenAgain
+) -> None:
+    assert decide(known, selection) == decision
+
+
+def test_versions_are_compared_as_versions() -> None:
+    assert is_older("1.9.0", "1.10.0")
+    assert not is_older("2.0", "1.10.0")
+    assert is_older("nightly", "1.0"), "what is no version is another model"
+    assert not is_older("nightly", "nightly")
+
+
+def chosen(*series: FoundSeries, selection: Selection = ALL, own: tuple[str, ...] = ()) -> object:
+    return wanted_series(series, selection, {"HAND", "WRIST"}, own)
+
+
+def test_series_are_chosen_by_modality_body_part_and_institution() -> None:
+    assert chosen(HAND) == [HAND]
+    assert chosen(replace(HAND, modality="CT")) == Excluded(NO_RADIOGRAPH)
+    assert chosen(replace(HAND, body_part_examined="CHEST")) == Excluded(OTHER_BODY_PART)
+    assert chosen(HAND, selection=Selection(body_parts=("WRIST",))) == Excluded(OTHER_BODY_PART)
+    assert chosen(HAND, selection=Selection(institution="elsewhere")) == [HAND]
+    assert chosen(HAND, selection=Selection(institution="north")) == Excluded(OTHER_INSTITUTION)
+
+
+def test_what_a_source_does_not_tell_excludes_nothing() -> None:
+    silent = FoundSeries("1.2.1", "", "", "")
+    assert chosen(silent, selection=Selection(institution="north", body_parts=("HAND",))) == [
+        silent
+    ]
+
+
+def test_our_own_results_are_no_radiographs() -> None:
+    assert chosen(HAND, own=("1.2.1",)) == Excluded(NO_RADIOGRAPH)

@@ -35,11 +35,6 @@ class SweepSettings(Section):
         description="Outcomes whose results are made and sent; of the others nothing but the "
         "record is kept, unless the outcome is another than that of results made before.",
     )
-    notify_days: int = Field(
-        2,
-        ge=0,
-        description="No notification of a sweep's results on studies that are older, in days.",
-    )
 
     @field_validator("time_zone")
     @classmethod

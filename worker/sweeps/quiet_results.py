@@ -1,7 +1,6 @@
-"""Which results of a sweep are made and sent, and which studies nobody is notified of."""
+"""Which results of a sweep are made and sent."""
 
 from collections.abc import Collection
-from datetime import date, timedelta
 
 from db.states import Outcome
 
@@ -18,15 +17,3 @@ def are_wanted(
         wanted: outcomes whose results always are.
     """
     return outcome in wanted or (delivered_outcome is not None and outcome != delivered_outcome)
-
-
-def may_notify(study_day: date | None, today: date, notify_days: int, *, reported: bool) -> bool:
-    """Whether people are told at once of what a sweep found.
-
-    Args:
-        study_day: Study Date; None: not stated, and then nobody is.
-        reported: whether a radiologist has reported the study already.
-    """
-    if reported or study_day is None:
-        return False
-    return today - study_day <= timedelta(days=notify_days)

@@ -28,7 +28,7 @@ class SweepTally:
     waiting: int
     """Taken, not concluded yet."""
     instances: int
-    """Asked for and arrived."""
+    """Wanted, and here."""
     changed: Mapping[tuple[Outcome, Outcome], int]
     """(outcome before, outcome now) → studies; only those that had one."""
     last_taken_at: datetime | None

@@ -299,13 +299,19 @@ class Sweeps:
     def end_fetch(
         self, item_id: int, arrived: int, missing: str = "", expected: int | None = None
     ) -> None:
-        """TAKEN, or MISSING with the reason why it will not be tried again."""
+        """TAKEN, or MISSING with the reason why it will not be tried again.
+
+        Args:
+            arrived: instances of the study that are here now, of those that are wanted.
+            expected: how many are wanted; None: as `begin_fetch` said.
+        """
         state = SweepStudyState.MISSING if missing else SweepStudyState.TAKEN
         with transaction(self._engine) as session:
             item = session.get_one(SweepStudy, item_id, with_for_update=True)
             item.state, item.reason, item.arrived = state, missing, arrived
             item.expected = item.expected if expected is None else expected
-            if arrived:
+            this_study = Study.study_instance_uid == item.study_instance_uid
+            if session.scalar(select(Study.sweep_id).where(this_study)) == item.sweep_id:
                 item.taken_at = self._clock()
                 _keep_previous(session, item)
 

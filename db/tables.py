@@ -100,8 +100,9 @@ class SweepStudy(Base):
     state: Mapped[SweepStudyState] = mapped_column(terms(SweepStudyState))
     reason: Mapped[str] = mapped_column(FreeText(), default="")
     expected: Mapped[int] = mapped_column(default=0)
-    """Instances asked for."""
+    """Instances that are wanted."""
     arrived: Mapped[int] = mapped_column(default=0)
+    """Of those, how many are here."""
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime())
     """FETCHING: the end of the request's time."""

@@ -40,7 +40,7 @@ from worker.sweeps.sweeper import Sweeper
 _log = structlog.get_logger(__name__)
 
 _ADVANCE_EVERY_S = 5.0
-_BEGIN_EVERY_S = 60.0
+_BEGIN_EVERY_S = 20.0
 
 
 def owner_name() -> str:

@@ -96,7 +96,7 @@ def plan(
                 counts[decision.reason] += 1
             elif isinstance(decision, Fetch):
                 counts[TO_FETCH] += 1
-                instances += len(decision.expected)
+                instances += len(decision.missing)
             else:
                 counts[TO_SCREEN_AGAIN] += 1
             progress.advance(task)

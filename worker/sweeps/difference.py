@@ -53,8 +53,10 @@ class Fetch:
     """Some or all of it is to be fetched."""
 
     wanted: tuple[Wanted, ...]
-    expected: frozenset[str]
-    """SOP Instance UIDs asked for."""
+    """What is asked for."""
+    everything: frozenset[str]
+    """SOP Instance UIDs of all that are wanted of the study, those that are here among them."""
+    missing: frozenset[str]
 
 
 Decision = Excluded | ScreenAgain | Taken | Fetch
@@ -112,7 +114,8 @@ def what_to_do(
         return Excluded(EMPTY)
     here = known.sop_instance_uids if known is not None else frozenset()
     missing = everything - here
-    fetch = Fetch(tuple(_wanted(study_instance_uid, instances, missing)), missing)
+    wanted = tuple(_wanted(study_instance_uid, instances, missing))
+    fetch = Fetch(wanted, everything, missing)
     if known is not None and known.sweep_id == sweep_id:
         return fetch if missing else Taken(len(everything))
     if known is not None and known.state in _UNDER_WAY:

@@ -173,7 +173,7 @@ class FolderPlace:
         item_id = self._sweeps.begin_files(self._sweep_id, study, until)
         if isinstance(decision, ScreenAgain):
             return "" if self._sweeps.screen_again(item_id) else UNDER_WAY
-        missing = decision.expected if isinstance(decision, Fetch) else frozenset()
+        missing = decision.missing if isinstance(decision, Fetch) else frozenset()
         wanted = (one for one in files if one.sop_instance_uid in missing)
         problems = [problem for one in wanted if (problem := self._take_in(one))]
         known = self._sweeps.known(study)

@@ -32,6 +32,7 @@ from worker.sweeps.selection import Selection
 _log = structlog.get_logger(__name__)
 
 CUT_SHORT = "more studies within a minute than the source gives at a time: raise most_answers"
+TOO_LARGE = "more instances than the source tells of at a time: raise most_answers"
 _MARGIN = timedelta(seconds=60)
 
 
@@ -84,8 +85,11 @@ class PacsPlace:
     def see_to(self, item: SweepItem) -> float:
         """Ask what the study holds, and fetch what the ledger lacks of it."""
         began = time.monotonic()
-        with self._querying() as queries:
-            decision = self._decide(queries, item.study_instance_uid)
+        try:
+            with self._querying() as queries:
+                decision = self._decide(queries, item.study_instance_uid)
+        except TooManyAnswers:
+            decision = Excluded(TOO_LARGE)
         answer_s = time.monotonic() - began
         if isinstance(decision, Excluded):
             self._sweeps.exclude(item.id, decision.reason)
@@ -138,13 +142,13 @@ class PacsPlace:
     def _fetch(self, item: SweepItem, fetch: Fetch) -> None:
         timeout = timedelta(seconds=self._source.timeout_s)
         until = self._clock() + timeout * len(fetch.wanted) + _MARGIN
-        self._sweeps.begin_fetch(item.id, len(fetch.expected), until)
+        self._sweeps.begin_fetch(item.id, len(fetch.everything), until)
         problem = ""
         try:
             answers = self._retrieve(fetch)
         except AssociationFailed as error:
             problem = str(error)
-            if error.problem in UNREACHABLE and not self._arrived(item, fetch):
+            if error.problem in UNREACHABLE and not self._arrived(item, fetch.missing):
                 self._sweeps.retry(item.id, problem, self._clock() + retry_after(item.attempts))
                 raise
         else:
@@ -153,7 +157,7 @@ class PacsPlace:
 
     def _enter(self, item: SweepItem, fetch: Fetch, problem: str) -> None:
         """What counts is what is registered, not what the source says that it sent."""
-        arrived, expected = self._arrived(item, fetch), len(fetch.expected)
+        arrived, expected = self._arrived(item, fetch.everything), len(fetch.everything)
         attempts = item.attempts + 1
         if arrived == expected:
             self._sweeps.end_fetch(item.id, arrived)
@@ -173,9 +177,9 @@ class PacsPlace:
         else:
             self._sweeps.retry(item.id, problem, self._clock() + retry_after(item.attempts))
 
-    def _arrived(self, item: SweepItem, fetch: Fetch) -> int:
+    def _arrived(self, item: SweepItem, wanted: frozenset[str]) -> int:
         known = self._sweeps.known(item.study_instance_uid)
-        return 0 if known is None else len(fetch.expected & known.sop_instance_uids)
+        return 0 if known is None else len(wanted & known.sop_instance_uids)
 
     def _retrieve(self, fetch: Fetch) -> Sequence[Retrieved]:
         source = self._source

@@ -53,13 +53,18 @@ def decide(
     return what_to_do(STUDY, series or {"s": ["a", "b"]}, known, MODEL, selection, SWEEP)
 
 
+def fetch(*wanted: Wanted, everything: str, missing: str) -> Fetch:
+    """Instances of one letter each."""
+    return Fetch(wanted, frozenset(everything), frozenset(missing))
+
+
 def test_what_is_not_known_is_fetched_by_series() -> None:
-    assert decide(None) == Fetch((Wanted(STUDY, "s"),), frozenset({"a", "b"}))
+    assert decide(None) == fetch(Wanted(STUDY, "s"), everything="ab", missing="ab")
 
 
 def test_of_a_late_instance_only_that_is_fetched() -> None:
-    decision = decide(BY_THIS_MODEL, s=["a", "b", "late"])
-    assert decision == Fetch((Wanted(STUDY, "s", ("late",)),), frozenset({"late"}))
+    decision = decide(BY_THIS_MODEL, s=["a", "b", "c"])
+    assert decision == fetch(Wanted(STUDY, "s", ("c",)), everything="abc", missing="c")
 
 
 def test_what_this_model_screened_is_left_out() -> None:
@@ -97,7 +102,9 @@ def test_what_came_by_this_very_sweep_is_taken() -> None:
 
 def test_the_rest_of_what_came_by_this_very_sweep_is_fetched_while_it_is_screened() -> None:
     own = replace(SCREENED_BEFORE, sweep_id=SWEEP, state=StudyState.SCREENING)
-    assert decide(own, s=["a", "b", "c"]) == Fetch((Wanted(STUDY, "s", ("c",)),), frozenset({"c"}))
+    assert decide(own, s=["a", "b", "c"]) == fetch(
+        Wanted(STUDY, "s", ("c",)), everything="abc", missing="c"
+    )
 
 
 @pytest.mark.parametrize(

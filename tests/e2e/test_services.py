@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,13 @@ from dicom_node.storage_scu import StoreResult
 from tests.radiographs import write_phantom
 from tests.servers.pacs import FolderPacs
 from tests.servers.product import (
-    SERVICES,
     MakeProduct,
     Product,
-    clean_environment,
     destination_toml,
     run_command,
-    service_command,
     wait_for,
 )
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
-
-
-def start_another(product: Product, name: str) -> None:
-    """A second process of a service that runs already."""
-    product.processes[f"second {name}"] = subprocess.Popen(
-        service_command(product.config, SERVICES[name]),
-        stderr=(product.folder / "log.jsonl").open("ab"),
-        env=clean_environment(),
-    )
 
 
 def status(product: Product) -> dict[str, Any]:
@@ -51,8 +38,8 @@ def test_two_dispatchers_and_two_workers_screen_each_study_once(
         assert (empty["last_activity"], empty["oldest_waiting"]) == (None, None)
 
         product.start()
-        start_another(product, "dispatcher")
-        start_another(product, "triage worker")
+        product.start_another("dispatcher")
+        product.start_another("triage worker")
         wait_for(lambda: len(product.events("worker_started")) == 3, "workers", product.log)
         phantoms = [write_phantom(tmp_path / "in", f"study {n}", n) for n in range(1, 9)]
         assert all(result.stored for result in product.send([one.path for one in phantoms]))

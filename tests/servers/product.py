@@ -62,13 +62,13 @@ class Product:
     def start(self, *names: str) -> None:
         """Start services (all without names); returns when the listener answers."""
         for name in names or tuple(SERVICES):
-            self.processes[name] = subprocess.Popen(
-                service_command(self.config, (SERVICES | SWEEPING)[name]),
-                stderr=(self.folder / "log.jsonl").open("ab"),
-                env=clean_environment(),
-            )
+            self._start(name, name)
         if "listener" in self.processes:
             wait_for(self._answers, "the listener answers C-ECHO", self.log)
+
+    def start_another(self, name: str) -> None:
+        """A second process of a service that runs already."""
+        self._start(f"second {name}", name)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Send a signal to a service and wait for its end."""
@@ -109,6 +109,13 @@ class Product:
         lines = (self.folder / "log.jsonl").read_text().splitlines()
         events = (json.loads(line) for line in lines if line.startswith("{"))
         return [event for event in events if event.get("event") == name]
+
+    def _start(self, name: str, service: str) -> None:
+        self.processes[name] = subprocess.Popen(
+            service_command(self.config, (SERVICES | SWEEPING)[service]),
+            stderr=(self.folder / "log.jsonl").open("ab"),
+            env=clean_environment(),
+        )
 
     def _answers(self) -> bool:
         try:

@@ -56,7 +56,8 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     flagged = filter(suspected_missed, sweeps.swept(number))
     suspects = sorted(
-        (_suspect(study, sweeps, settings) for study in flagged), key=lambda one: -one.probability
+        (_suspect(study, sweeps, settings) for study in flagged),
+        key=lambda one: (one.outcome != Outcome.POSITIVE, -one.probability),
     )
     content = _content(sweep, sweeps.tally(number), settings, suspects, now)
     (folder / PDF).write_bytes(render_sweep_report(content))
@@ -123,13 +124,17 @@ def _content(
 def _lines(
     sweep: SweepRecord, tally: SweepTally, progress: SweepProgress, settings: Settings
 ) -> list[tuple[str, str]]:
-    zone = settings.sweep.zone
     ended = sweep.finished_at
+
+    def local(moment: datetime) -> str:
+        own = settings.sweep
+        return f"{moment.astimezone(own.zone):%Y-%m-%d %H:%M} {own.time_zone}"
+
     state = sweep.state + (f": {sweep.remark}" if sweep.remark else "")
     return [
         ("State", state if progress.searched else f"{state}; the search goes on"),
-        ("Begun", f"{sweep.created_at.astimezone(zone):%Y-%m-%d %H:%M} by {sweep.actor}"),
-        ("Ended", f"{ended.astimezone(zone):%Y-%m-%d %H:%M}" if ended else "not yet"),
+        ("Begun", f"{local(sweep.created_at)} by {sweep.actor}"),
+        ("Ended", local(ended) if ended else "not yet"),
         ("Selection", _selection(Selection.from_json(dict(sweep.selection)))),
         ("Studies found", str(progress.found)),
         ("Not for this sweep", str(progress.excluded)),
@@ -142,9 +147,9 @@ def _lines(
 
 
 def _selection(selection: Selection) -> str:
-    first = selection.first_day or "any day"
     said = [
-        f"Study Date {first} to {selection.last_day or 'the day of the search'}",
+        f"Study Date from {selection.first_day or 'any day on'} to "
+        f"{selection.last_day or 'the day of the search'}",
         f"modality {', '.join(selection.modalities)}",
     ]
     if selection.body_parts:

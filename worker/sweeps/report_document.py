@@ -97,7 +97,7 @@ def _suspects_part(content: SweepContent) -> list[Flowable]:
     left = content.suspect_count - len(content.suspects)
     more = [block(f"And {left} more: see suspected.csv.", CONTENT_WIDTH)] if left else []
     names = ("Probability", "Flag", "Before", "Patient", "Patient ID", "Study date", "Accession")
-    widths = [20 * mm, 24 * mm, 24 * mm, 0, 26 * mm, 22 * mm, 24 * mm]
+    widths = [22 * mm, 21 * mm, 21 * mm, 0, 32 * mm, 21 * mm, 24 * mm]
     widths[3] = CONTENT_WIDTH - sum(widths)
     rows = [
         (

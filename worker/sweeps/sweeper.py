@@ -1,9 +1,11 @@
 """Moves sweeps on, a slice of time each, within window and limits. Any number may run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from threading import Event, Thread
 
 import structlog
 
@@ -20,8 +22,9 @@ from worker.sweeps.time_window import TimeWindow
 _log = structlog.get_logger(__name__)
 
 SLICE_S = 30.0
-LEASE = timedelta(minutes=15)
-"""Longer than a search or the fetching of one round may take."""
+LEASE = timedelta(seconds=20)
+"""Prolonged while we live: after a kill, another worker goes on so soon."""
+_PROLONG_S = 5.0
 BROKE = "seeing to it broke with"
 _HOUR = timedelta(hours=1)
 _ROUND = 4
@@ -64,7 +67,8 @@ class Sweeper:
             return False
         remark = ""
         try:
-            remark = self._advance(sweep)
+            with self._lease_kept(sweep.id):
+                remark = self._advance(sweep)
         except (DicomNodeError, OSError) as error:
             remark = str(error)
             _log.warning("sweep_interrupted", sweep=sweep.id, reason=remark)
@@ -92,6 +96,24 @@ class Sweeper:
                 _log.info("sweep_finished", sweep=sweep.id)
                 return ""
         return ""
+
+    @contextmanager
+    def _lease_kept(self, sweep_id: int) -> Iterator[None]:
+        """However long a PACS takes."""
+        over = Event()
+
+        def prolong() -> None:
+            while not over.wait(_PROLONG_S):
+                with suppress(LedgerError):  # the next try may go better
+                    self._sweeps.hold(sweep_id, self._owner, LEASE)
+
+        keeper = Thread(target=prolong, name="keep-lease", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join()
 
     def _step(self, sweep: SweepRecord, place: Place) -> str:
         """Studies that are found come first; where there are none, the search goes on."""

@@ -10,11 +10,14 @@ from pydicom.uid import UID, EncapsulatedPDFStorage, SecondaryCaptureImageStorag
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
     StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
 from dicom_node import commitment, errors, listener_transport, receiver, storage_scp
 from dicom_node.listener_tls import CIPHERS
+from dicom_node.retrieve import RETRIEVE_STATUSES
 from dicom_node.retry_classes import RetryClass, store_retry
 from dicom_node.sop_classes import (
     RADIOGRAPH_SOP_CLASSES,
@@ -22,7 +25,7 @@ from dicom_node.sop_classes import (
     TRANSFER_SYNTAXES,
 )
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from worker.settings import Destination, PeerSettings, Settings
+from worker.settings import Destination, PeerSettings, Retrieval, Settings
 
 STORE_STATUSES: tuple[tuple[int, str, str], ...] = (
     (0x0000, "Success", "The instance is durable, or was already, with the same content."),
@@ -60,11 +63,20 @@ COMMITMENT_STATUSES: tuple[tuple[int, str], ...] = (
 )
 """N-ACTION responses (PS3.4 J.3.2)."""
 
-QUERY_KEYS: tuple[tuple[str, str], ...] = (
-    ("Query/Retrieve Level", "IMAGE"),
-    ("Study Instance UID", "of the study"),
-    ("Series Instance UID", "of the series of results"),
-    ("SOP Instance UID", "empty: asked for"),
+QUERY_KEYS: tuple[tuple[str, str, str], ...] = (
+    ("all", "Specific Character Set", "ISO_IR 192"),
+    ("STUDY", "Study Date", "a range of days"),
+    ("STUDY", "Study Time", "a range within one day; empty for whole days"),
+    ("STUDY", "Modalities in Study", "one of those wanted"),
+    ("STUDY", "Study Instance UID", "empty: asked for"),
+    ("SERIES", "Study Instance UID", "of the study"),
+    ("SERIES", "Series Instance UID", "empty: asked for"),
+    ("SERIES", "Modality", "empty: asked for"),
+    ("SERIES", "Body Part Examined", "empty: asked for"),
+    ("SERIES", "Institution Name", "empty: asked for"),
+    ("IMAGE", "Study Instance UID", "of the study"),
+    ("IMAGE", "Series Instance UID", "of the series"),
+    ("IMAGE", "SOP Instance UID", "empty: asked for"),
 )
 """Keys of a C-FIND (PS3.4 C.6.2.1), as `dicom_node.query` sends them."""
 
@@ -79,6 +91,7 @@ def conformance_statement(settings: Settings) -> str:
         _storage_scu(settings),
         _commitment_scu(settings),
         _query_scu(),
+        _retrieve_scu(settings),
         _network(settings),
         _peers(settings),
         _security(settings),
@@ -100,6 +113,18 @@ def _overview() -> str:
             "yes",
             "no",
         ),
+        (
+            "Study Root Query/Retrieve Information Model – MOVE",
+            StudyRootQueryRetrieveInformationModelMove,
+            "yes",
+            "no",
+        ),
+        (
+            "Study Root Query/Retrieve Information Model – GET",
+            StudyRootQueryRetrieveInformationModelGet,
+            "yes",
+            "no",
+        ),
     ]
     return "\n".join(
         [
@@ -116,8 +141,8 @@ def _overview() -> str:
             "",
             _table(("SOP class", "UID", "user (SCU)", "provider (SCP)"), rows),
             "",
-            "Transfer syntaxes that inflate (Deflated) and big endian are not offered. Query is "
-            "used to look results up in a destination (2.5), not provided; retrieve is neither.",
+            "Transfer syntaxes that inflate (Deflated) and big endian are not offered. Query and "
+            "retrieve are used (2.5, 2.6), not provided.",
             "",
         ]
     )
@@ -136,6 +161,12 @@ def _application_entities(settings: Settings) -> str:
             "Sender",
             settings.delivery.calling_ae_title,
             "Storage SCU, Storage Commitment SCU, Query (Study Root FIND) SCU",
+        ),
+        (
+            "Sweeper",
+            settings.delivery.calling_ae_title,
+            "Query (Study Root FIND) SCU, Retrieve (Study Root MOVE or GET) SCU, Storage SCP of "
+            "what it gets",
         ),
     ]
     return "\n".join(
@@ -250,12 +281,47 @@ def _query_scu() -> str:
         [
             "### 2.5 Query SCU",
             "",
-            "Where a destination's `read_back` is set: C-FIND of the Study Root model, one per "
-            "series of results, at level IMAGE, in Implicit VR Little Endian. No relational "
-            "query, no C-CANCEL. A result that is found counts as kept; one that is missing is "
-            "looked for again, as often as a storage commitment.",
+            "Study Root C-FIND in Implicit VR Little Endian, hierarchical. Where a destination's "
+            "`read_back` is set: one per series of results, at level IMAGE; a result that is found "
+            "counts as kept, one that is missing is looked for again, as often as a storage "
+            "commitment. For sweeps: studies of a period, then of each its series and their "
+            "instances. After a source's `most_answers` a C-CANCEL is sent, and after that or "
+            "0xA700 half the period is asked for.",
             "",
-            _table(("key", "value"), QUERY_KEYS),
+            _table(("level", "key", "value"), QUERY_KEYS),
+            "",
+        ]
+    )
+
+
+def _retrieve_scu(settings: Settings) -> str:
+    heads = ("source", "AE title", "host", "port", "TLS", "retrieval")
+    rows = [
+        (
+            each.name,
+            each.ae_title,
+            each.host,
+            each.port,
+            "yes" if each.outbound_tls else "no",
+            "C-MOVE" if each.retrieval is Retrieval.MOVE else "C-GET",
+        )
+        for each in settings.sources
+    ]
+    statuses = [(f"0x{code:04X}", meaning) for code, meaning in RETRIEVE_STATUSES.items()]
+    return "\n".join(
+        [
+            "### 2.6 Retrieve SCU",
+            "",
+            "Study Root C-MOVE or C-GET in Implicit VR Little Endian, one request per series "
+            "(level SERIES), or for some of its instances (level IMAGE, a list of UIDs). The "
+            f"move destination is the Listener, {settings.listener.ae_title}. For C-GET the "
+            "radiograph storage classes of 2.1.1 are proposed in the SCP role, one presentation "
+            "context per transfer syntax of 2.1.2. What counts is what is registered, not the "
+            "numbers of sub-operations; what is missing is asked for again.",
+            "",
+            _table(heads, rows) if rows else "No sources are set.",
+            "",
+            _table(("final status", "taken to mean"), statuses),
             "",
         ]
     )

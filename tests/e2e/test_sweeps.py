@@ -191,7 +191,7 @@ def test_a_schedule_sweeps_by_itself_once_a_night(
 def test_a_sweep_that_is_killed_again_and_again_ends_complete_with_nothing_twice(
     make_product: MakeProduct, tmp_path: Path
 ) -> None:
-    product = make_product()
+    product = make_product("requeue_after_s = 5\n")  # a batch that was killed loses its message
     with running_dcmqrscp(tmp_path / "archive", {"us": product.node}) as remote:
         fill(remote, tmp_path / "in")
         with product.config.open("a") as config:

@@ -37,6 +37,7 @@ from worker.sweeps.selection import Selection
 SERVICES = ("listener", "dispatcher", "screening worker", "delivery worker", "sweep worker")
 VICTIMS = ("sweep worker", "screening worker", "dispatcher")
 AT_REST, EVERY_S = 12, 4.0
+APART = timedelta(hours=7)
 
 
 @dataclass
@@ -85,7 +86,7 @@ def wrapped(count: int, folder: Path) -> list[Path]:
     pictures = sorted((FRACATLAS / "images").iterdir())
     every = max(1, len(pictures) // count)
     return [
-        wrap_picture(picture, folder, NOW - timedelta(hours=7 * number))
+        wrap_picture(picture, folder, NOW - APART * number)
         for number, picture in enumerate(pictures[::every][:count])
     ]
 
@@ -139,7 +140,9 @@ def _run(options: argparse.Namespace, product: Product, alone_s: float, folder: 
     triage.one()  # until the worker has loaded everything
     at_rest = [triage.one() for _ in range(AT_REST)]
     sweeps = Sweeps(open_database(product.settings), utc_now)
-    begun = sweeps.begin(NewSweep("archive", "", Selection(any_time=True).to_json(), "bench"))
+    first_day = (NOW - APART * options.studies).date()
+    selection = Selection(first_day=first_day, last_day=NOW.date(), any_time=True)
+    begun = sweeps.begin(NewSweep("archive", "", selection.to_json(), "bench"))
     assert begun is not None
     beside: list[float] = []
     live = threading.Thread(target=triage.go_on, args=(beside,))

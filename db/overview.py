@@ -59,7 +59,7 @@ def recent_studies(session: Session, limit: int) -> list[StudySummary]:
 def _oldest_waiting(session: Session) -> WaitingStudy | None:
     oldest = session.scalar(
         select(Study)
-        .where(Study.state.in_(_WAITING), Study.ready_at.is_not(None))
+        .where(Study.state.in_(_WAITING), Study.ready_at.is_not(None), Study.sweep_id.is_(None))
         .order_by(Study.ready_at, Study.id)
         .limit(1)
     )

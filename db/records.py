@@ -262,7 +262,8 @@ class LedgerStatus:
     circuits: Sequence[CircuitSummary]
     """Of the destinations that failed at some time, by name."""
     oldest_waiting: WaitingStudy | None
-    """The READY, QUEUED or SCREENING study that became ready first."""
+    """The READY, QUEUED or SCREENING study that became ready first, those of sweeps left out: they
+    wait for hours, and may."""
     last_activity: datetime | None
     """The last time an instance arrived, a study moved or a result object was sent."""
 

@@ -240,13 +240,19 @@ class Sweeps:
             row.cursor, row.searched = cursor, searched
 
     def to_see_to(self, sweep_id: int, limit: int) -> list[SweepItem]:
-        """Up to `limit` studies whose turn it is: found, to be tried again, or left by a crash."""
+        """Up to `limit` studies whose turn it is: found, to be tried again, or left by a crash.
+
+        For the holder of the lease, between two rounds: what is FETCHING then is nobody's.
+        """
+        due = and_(
+            SweepStudy.state == SweepStudyState.FOUND,
+            SweepStudy.next_attempt_at <= self._clock(),
+        )
         turn = (
             select(SweepStudy)
             .where(
                 SweepStudy.sweep_id == sweep_id,
-                SweepStudy.state.in_((SweepStudyState.FOUND, SweepStudyState.FETCHING)),
-                SweepStudy.next_attempt_at <= self._clock(),
+                or_(due, SweepStudy.state == SweepStudyState.FETCHING),
             )
             .order_by(SweepStudy.attempts, SweepStudy.id)
             .limit(limit)
@@ -260,8 +266,7 @@ class Sweeps:
     def next_turn(self, sweep_id: int) -> datetime | None:
         """When the next of its studies is to be tried; None: nothing is open."""
         first = select(func.min(SweepStudy.next_attempt_at)).where(
-            SweepStudy.sweep_id == sweep_id,
-            SweepStudy.state.in_((SweepStudyState.FOUND, SweepStudyState.FETCHING)),
+            SweepStudy.sweep_id == sweep_id, SweepStudy.state == SweepStudyState.FOUND
         )
         with transaction(self._engine) as session:
             return session.scalar(first)
@@ -418,6 +423,15 @@ class Sweeps:
                 return
             yield from (line for _, line in page)
             after = page[-1][0]
+
+    def line(self, sweep_id: int, study_instance_uid: str) -> SweptStudy | None:
+        """One study's line; None: the sweep did not find it."""
+        with transaction(self._engine) as session:
+            item = session.scalar(_item(sweep_id, study_instance_uid))
+            if item is None:
+                return None
+            ((_, line),) = swept_page(session, sweep_id, item.id - 1, 1)
+            return line
 
     def _change(self, item_id: int, **values: object) -> None:
         with transaction(self._engine) as session:

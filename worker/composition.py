@@ -26,7 +26,7 @@ from worker.model_updates.champion import Champions
 from worker.model_updates.shadow import Shadow
 from worker.screening import ReadRadiographs, Screener
 from worker.settings import Settings
-from worker.sweeps.beginning import Places
+from worker.sweeps.find_place import Places
 
 MIB = 1024 * 1024
 

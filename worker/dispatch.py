@@ -5,7 +5,7 @@ again and published again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event
 
@@ -18,7 +18,7 @@ from db.ledger import Ledger
 from db.records import QueuedStudy, ReleasedStudy
 from db.states import StudyState
 from worker.app import publish_batch, publish_confirmation, publish_delivery, publish_study
-from worker.settings import DeliverySettings, StudySettings
+from worker.settings import DeliverySettings, StudySettings, SweepSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -36,8 +36,7 @@ class Dispatcher:
     celery: Celery
     settings: StudySettings
     delivery: DeliverySettings
-    batch_size: int = 8
-    """Studies of the backlog to a message."""
+    sweep: SweepSettings = field(default_factory=SweepSettings)
 
     def run(self, stop: Event) -> None:
         """Look until `stop` is set; a broker or database that is away is waited for."""
@@ -59,7 +58,7 @@ class Dispatcher:
             write("lease_expired", study_instance_uid=study.study_instance_uid, state=study.state)
         studies: list[QueuedStudy | ReleasedStudy] = [
             *(s for s in released if s.state is StudyState.QUEUED),
-            *ledger.queue_ready_studies(BATCH),
+            *ledger.queue_ready_studies(BATCH, self.sweep.queued_studies),
             *ledger.requeue_unclaimed(timedelta(seconds=settings.requeue_after_s), BATCH),
         ]
         triage = [(s.study_id, s.revision) for s in studies if not s.backlog]
@@ -78,8 +77,9 @@ class Dispatcher:
 
     def _publish_backlog(self, studies: list[tuple[int, int]]) -> int:
         """As many to a message as a worker screens at a time."""
-        for first in range(0, len(studies), self.batch_size):
-            publish_batch(self.celery, studies[first : first + self.batch_size])
+        size = self.sweep.batch_studies
+        for first in range(0, len(studies), size):
+            publish_batch(self.celery, studies[first : first + size])
         return len(studies)
 
 

@@ -122,9 +122,13 @@ def dispatch(settings: Settings) -> None:
     """Publish what is due until SIGTERM or SIGINT."""
     configure_logging("dispatch")
     stop = stop_on_signal()
-    Dispatcher(open_ledger(settings), make_celery(settings), settings.study, settings.delivery).run(
-        stop
-    )
+    Dispatcher(
+        open_ledger(settings),
+        make_celery(settings),
+        settings.study,
+        settings.delivery,
+        settings.sweep,
+    ).run(stop)
 
 
 def work(

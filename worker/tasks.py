@@ -34,7 +34,7 @@ from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
 from worker.screening import Screener, Screening
 from worker.settings import Settings
-from worker.sweeps.beginning import begin_scheduled
+from worker.sweeps.schedules import begin_scheduled
 from worker.sweeps.sweeper import Sweeper
 
 _log = structlog.get_logger(__name__)

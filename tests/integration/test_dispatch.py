@@ -20,6 +20,7 @@ from tests.servers.redis import private_redis
 from tests.unit.db.ledger_factories import Bench, make_conclusion, make_result, study_uid
 from worker.app import (
     DELIVERY_QUEUE,
+    QUEUES,
     TRIAGE_QUEUE,
     make_celery,
     publish_delivery,
@@ -29,6 +30,7 @@ from worker.app import (
 from worker.dispatch import Dispatcher
 from worker.settings import DeliverySettings, Settings, StudySettings, load_settings
 
+NOTHING = dict.fromkeys(QUEUES, 0)
 QUIET = timedelta(seconds=60)
 REQUEUE = timedelta(seconds=300)
 STUDY = StudySettings(
@@ -181,7 +183,7 @@ def test_due_results_are_published_once_per_destination(
     claim = bench.conclude(make_conclusion(results=results, destinations=("PACS", "RESEARCH")))
     assert [dispatcher.look() for _ in range(2)] == [2, 0]
     assert messages(settings) == [[claim.study_id, "PACS"], [claim.study_id, "RESEARCH"]]
-    assert queue_depth(settings) == {TRIAGE_QUEUE: 0, DELIVERY_QUEUE: 2}
+    assert queue_depth(settings) == {**NOTHING, DELIVERY_QUEUE: 2}
 
 
 def test_messages_hold_ids_and_names_of_destinations_alone(
@@ -217,7 +219,7 @@ def test_a_broker_that_is_away_and_comes_back_loses_nothing(
     with private_redis(folder) as url:
         back = settings.model_copy(update={"broker_url": url})
         assert Dispatcher(bench.ledger, make_celery(back), STUDY, DELIVERY).look() == 2
-        assert queue_depth(back) == {TRIAGE_QUEUE: 1, DELIVERY_QUEUE: 1}
+        assert queue_depth(back) == {**NOTHING, TRIAGE_QUEUE: 1, DELIVERY_QUEUE: 1}
     assert bench.state(2) is StudyState.QUEUED
     assert bench.ledger.claim_deliveries(claim.study_id, "PACS", "worker", REQUEUE)
 

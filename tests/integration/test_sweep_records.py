@@ -194,6 +194,19 @@ def test_triage_is_queued_whatever_waits_of_the_backlog(sweeps: Sweeps, bench: B
     assert bench.ledger.queue_ready_studies(10, backlog_limit=2) == []
 
 
+def test_the_backlog_is_not_what_waits_longest(sweeps: Sweeps, bench: Bench) -> None:
+    """Else an alarm on waiting studies would ring all night."""
+    sweep_id = begin(sweeps, 1)
+    fetch(sweeps, bench, sweep_id, 1)
+    bench.clock.forward(QUIET)
+    bench.ledger.mark_quiet_studies_ready(QUIET)
+    assert bench.ledger.status().oldest_waiting is None
+    bench.make_ready(2)
+    waiting = bench.ledger.status().oldest_waiting
+    assert waiting is not None
+    assert waiting.study_instance_uid == study_uid(2)
+
+
 def test_a_screened_study_is_screened_again_for_a_sweep(sweeps: Sweeps, bench: Bench) -> None:
     bench.conclude(make_conclusion(Outcome.NEGATIVE))
     sweep_id = begin(sweeps, 1)
@@ -225,9 +238,10 @@ def test_a_sweep_is_finished_when_all_is_found_and_seen_to(sweeps: Sweeps, bench
     sweeps.exclude(one.id, "no radiograph")
     assert not sweeps.finish_if_done(sweep_id)
     sweeps.begin_fetch(two.id, 3, bench.clock() + MINUTE)
-    assert sweeps.to_see_to(sweep_id, 10) == []
-    assert sweeps.next_turn(sweep_id) == bench.clock() + MINUTE
+    assert [item.id for item in sweeps.to_see_to(sweep_id, 10)] == [two.id], "left by a crash"
     sweeps.retry(two.id, "the PACS is away", bench.clock() + 2 * MINUTE)
+    assert sweeps.to_see_to(sweep_id, 10) == []
+    assert sweeps.next_turn(sweep_id) == bench.clock() + 2 * MINUTE
     assert not sweeps.finish_if_done(sweep_id)
     bench.clock.forward(2 * MINUTE)
     (again,) = sweeps.to_see_to(sweep_id, 10)

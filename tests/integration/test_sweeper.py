@@ -15,9 +15,9 @@ from dicom_node.errors import AssociationFailed
 from dicom_node.spool import Spool
 from tests.unit.db.ledger_factories import Bench, ManualClock, make_instance, study_uid
 from worker.settings import ScheduleSettings, Settings, SourceSettings, SweepSettings
-from worker.sweeps.beginning import begin_scheduled
 from worker.sweeps.difference import Decision
 from worker.sweeps.places import Found
+from worker.sweeps.schedules import begin_scheduled
 from worker.sweeps.selection import Selection
 from worker.sweeps.sweeper import BROKE, Sweeper
 

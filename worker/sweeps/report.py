@@ -180,14 +180,13 @@ def _cell(value: object) -> object:
 
 def _write_files(path: Path, sweep: SweepRecord, sweeps: Sweeps) -> Path:
     """A line per file of the folder, as it is now."""
-    studies = {one.study_instance_uid: one for one in sweeps.swept(sweep.id)}
     selection, folder = Selection.from_json(dict(sweep.selection)), Path(sweep.folder)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "study_instance_uid", "sop_instance_uid", "outcome", "reason"))
         for one in walk(folder):
             read = read_file(one, folder, selection, ())
-            study = studies.get(read.study_instance_uid)
+            study = sweeps.line(sweep.id, read.study_instance_uid)
             outcome = "" if study is None or read.excluded else str(study.outcome or "")
             reason = read.excluded or (study.reason if study else "not seen by the sweep")
             place = one.relative_to(folder).as_posix()

@@ -1,51 +1,19 @@
-"""How a sweep comes to be: by a schedule of the settings, or by hand."""
+"""From a sweep to the place where it looks: a PACS, a folder or the ledger."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from db.registry import ModelRegistry
-from db.sweeps import NewSweep, SweepRecord, Sweeps
+from db.sweeps import SweepRecord, Sweeps
 from dicom_node.receiver import Receiver
 from worker.model_updates.library import champion_of
-from worker.settings import ScheduleSettings, Settings, SourceSettings
+from worker.settings import Settings, SourceSettings
 from worker.sweeps.folder import FolderPlace
 from worker.sweeps.known_studies import KnownStudiesPlace
 from worker.sweeps.pacs import PacsPlace
 from worker.sweeps.places import Place
 from worker.sweeps.selection import Selection
-from worker.sweeps.time_window import TimeWindow
-
-SCHEDULER = "schedule"
-"""Who begins what a schedule begins, in the audit trail."""
-
-
-def begin_scheduled(
-    schedule: ScheduleSettings, settings: Settings, sweeps: Sweeps, now: datetime
-) -> SweepRecord | None:
-    """Tonight's sweep of a schedule; None: its window is not open, or it has begun already."""
-    own = settings.sweep
-    window = TimeWindow(own.window_start, own.window_end, own.zone)
-    if not window.is_open(now):
-        return None
-    night = window.night(now)
-    selection = Selection(
-        first_day=night - timedelta(days=schedule.days - 1),
-        last_day=night,
-        modalities=schedule.modalities,
-        body_parts=schedule.body_parts,
-        institution=schedule.institution,
-    )
-    return sweeps.begin(
-        NewSweep(
-            source=schedule.source,
-            folder="" if schedule.folder is None else str(schedule.folder),
-            selection=selection.to_json(),
-            actor=SCHEDULER,
-            schedule=schedule.name,
-            night=night,
-        )
-    )
 
 
 def find_source(settings: Settings, name: str) -> SourceSettings:

@@ -31,7 +31,7 @@ RETRIEVE_STATUSES: dict[int, str] = {
     0xA702: "it cannot perform sub-operations",
     0xA801: "it does not know the move destination: our AE title, host and port must be entered",
     0xA900: "it does not understand the request",
-    0xB000: "sub-operations failed",
+    0xB000: "some sub-operations failed or met with warnings",
     0xFE00: "it cancelled",
     0x0122: "it does not support the SOP class",
     0x0124: "it does not allow us to",

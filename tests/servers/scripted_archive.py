@@ -33,7 +33,7 @@ class ScriptedArchive:
     require_calling: Sequence[str] = ()
     moves: int = 0
     on_move: Callable[[int], str] = lambda number: ""
-    """For the n-th C-MOVE: "", "unknown", "half", "lie" (says all, sends half), "abort", "warn"."""
+    """For the n-th C-MOVE: "", "unknown", "half", "lie" (says all, sends half), "abort"."""
 
     @property
     def remote(self) -> RemoteAE:
@@ -82,7 +82,7 @@ class ScriptedArchive:
             event.assoc.abort()
             return
         matches = [one for one in self._headers if _matches(one, event.identifier)]
-        sent = matches if told in ("", "warn") else matches[: len(matches) // 2]
+        sent = matches if not told else matches[: len(matches) // 2]
         context = build_context(DigitalXRayImageStorageForPresentation)
         yield (
             self.destination.host,

@@ -218,6 +218,42 @@ class Sweeps:
             row.state, row.finished_at, row.remark = SweepState.FINISHED, self._clock(), ""
             return True
 
+    def to_report(self, window_closed_at: datetime | None) -> list[int]:
+        """Sweeps that have something to report that is in no report yet.
+
+        Those that are FINISHED with all they took concluded; and of the RUNNING ones, those that
+        took something in the window that closed at `window_closed_at` (None: it is open).
+        """
+        under_way = (
+            select(Study.id)
+            .where(
+                Study.sweep_id == Sweep.id,
+                Study.state.not_in((StudyState.SCREENED, StudyState.FAILED)),
+            )
+            .exists()
+        )
+        done = and_(Sweep.state == SweepState.FINISHED, Sweep.reported_at.is_(None), ~under_way)
+        news = (
+            select(SweepStudy.id)
+            .where(
+                SweepStudy.sweep_id == Sweep.id,
+                SweepStudy.taken_at.is_not(None),
+                or_(Sweep.reported_at.is_(None), SweepStudy.taken_at > Sweep.reported_at),
+            )
+            .exists()
+        )
+        due = done
+        if window_closed_at is not None:
+            not_since = func.coalesce(Sweep.reported_at, Sweep.created_at) < window_closed_at
+            due = or_(done, and_(Sweep.state == SweepState.RUNNING, not_since, news, ~under_way))
+        with transaction(self._engine) as session:
+            return list(session.scalars(select(Sweep.id).where(due).order_by(Sweep.id)))
+
+    def record_report(self, sweep_id: int) -> None:
+        """Its report is written now. One that is FINISHED is not due again."""
+        with transaction(self._engine) as session:
+            session.get_one(Sweep, sweep_id).reported_at = self._clock()
+
     # Its studies
 
     def record_search(

@@ -154,7 +154,7 @@ def work(
     if DELIVERY_QUEUE in queues:
         register_delivery(app, make_deliverer(settings, ledger), make_confirmer(settings, ledger))
     if SWEEP_QUEUE in queues:
-        _prepare_sweeps(app, settings, engine)
+        _prepare_sweeps(app, settings, engine, ledger)
     worker = app.Worker(
         hostname=f"{'-'.join(queues)}.{os.getpid()}@%h",
         pool="solo",
@@ -170,14 +170,14 @@ def work(
     worker.start()
 
 
-def _prepare_sweeps(app: Celery, settings: Settings, engine: Engine) -> None:
+def _prepare_sweeps(app: Celery, settings: Settings, engine: Engine, ledger: Ledger) -> None:
     """Tasks and beat, which lives in a thread of each worker that moves sweeps on.
 
     Any number may beat: what they ask for is done once, by what the database holds.
     """
     sweeps, places = Sweeps(engine, utc_now), make_places(settings)
     sweeper = Sweeper(settings, sweeps, open_spool(settings), places.of, owner_name(), utc_now)
-    register_sweeps(app, settings, sweeps, sweeper)
+    register_sweeps(app, settings, ledger, sweeps, sweeper)
     EmbeddedService(app, thread=True, scheduler_cls=Scheduler).start()
 
 

@@ -34,6 +34,7 @@ from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
 from worker.screening import Screener, Screening
 from worker.settings import Settings
+from worker.sweeps.report import write_due_reports
 from worker.sweeps.schedules import begin_scheduled
 from worker.sweeps.sweeper import Sweeper
 
@@ -115,13 +116,17 @@ def register_backlog(
                 _give_back(app, settings, ledger, claim, broken)
 
 
-def register_sweeps(app: Celery, settings: Settings, sweeps: Sweeps, sweeper: Sweeper) -> None:
+def register_sweeps(
+    app: Celery, settings: Settings, ledger: Ledger, sweeps: Sweeps, sweeper: Sweeper
+) -> None:
     """Add the tasks that begin scheduled sweeps and move sweeps on, and when beat asks for them."""
 
     @app.task(name=ADVANCE_SWEEPS_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def advance_sweeps() -> None:
         with _logged("sweep_interrupted"):
             sweeper.advance()
+        with _logged("sweep_report_interrupted"):
+            write_due_reports(settings, sweeps, ledger, sweeper.window, utc_now())
 
     @app.task(name=BEGIN_SWEEP_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
     def begin_scheduled_sweep(name: str) -> None:

@@ -177,6 +177,7 @@ def test_a_schedule_sweeps_by_itself_once_a_night(
     write_phantom(folder, "scheduled", made_at=utc_now())
     product = make_product(
         '[sweep]\nwindow_start = "00:00"\nwindow_end = "00:00"\n'
+        f'report_folder = "{tmp_path / "reports"}"\n'
         f'[[schedules]]\nname = "nightly"\nfolder = "{folder}"\ndays = 2\n'
     )
     product.start("listener", "dispatcher", "screening worker", "sweep worker")
@@ -185,6 +186,8 @@ def test_a_schedule_sweeps_by_itself_once_a_night(
     (begun,) = wait_for(lambda: sweeps.latest(5), "the schedule begins its sweep", product.log)
     assert finished(product, sweeps, begun.id).studies[SweepStudyState.TAKEN] == 1
     assert len(product.events("sweep_begun")) == len(sweeps.latest(5)) == 1
+    report = tmp_path / "reports" / "sweep-1" / "report.pdf"
+    wait_for(report.is_file, "its report is written by itself", product.log)
 
 
 @needs_dcmtk

@@ -254,6 +254,34 @@ def test_a_sweep_is_finished_when_all_is_found_and_seen_to(sweeps: Sweeps, bench
     assert sweeps.tally(sweep_id).missing == {"gave up after 1 try: the PACS is away": 1}
 
 
+def test_a_sweep_is_reported_once_it_is_done_and_screened(sweeps: Sweeps, bench: Bench) -> None:
+    sweep_id = begin(sweeps, 1)
+    fetch(sweeps, bench, sweep_id, 1)
+    assert sweeps.finish_if_done(sweep_id)
+    assert sweeps.to_report(None) == [], "it waits for screening"
+    screen(bench, 1)
+    assert sweeps.to_report(None) == [sweep_id]
+    sweeps.record_report(sweep_id)
+    assert sweeps.to_report(bench.clock()) == []
+
+
+def test_a_sweep_of_several_nights_is_reported_each_morning_that_has_news(
+    sweeps: Sweeps, bench: Bench
+) -> None:
+    sweep_id = begin(sweeps, 1, 2, 3)
+    fetch(sweeps, bench, sweep_id, 1)
+    screen(bench, 1)
+    assert sweeps.to_report(None) == [], "its window is open"
+    morning = bench.clock.forward(MINUTE)
+    assert sweeps.to_report(morning) == [sweep_id]
+    sweeps.record_report(sweep_id)
+    next_morning = bench.clock.forward(timedelta(days=1))
+    assert sweeps.to_report(next_morning) == [], "nothing new"
+    fetch(sweeps, bench, sweep_id, 2)
+    screen(bench, 2)
+    assert sweeps.to_report(bench.clock.forward(MINUTE)) == [sweep_id]
+
+
 def test_what_was_taken_lately_is_counted_by_source(sweeps: Sweeps, bench: Bench) -> None:
     sweep_id = begin(sweeps, 1, 2)
     before = bench.clock() - MINUTE

@@ -29,6 +29,11 @@ class SweepSettings(Section):
     waiting_studies: int = Field(
         500, ge=1, description="Fetched and unscreened studies from which on none is fetched."
     )
+    report_folder: Path | None = Field(
+        None,
+        description="Folder for reports that are written by themselves, when a sweep is done and "
+        "when the window closes over it; they name patients. None: only `sweep report`.",
+    )
     readers: int = Field(2, ge=1, le=32, description="Processes that decode for a batch.")
     deliver: tuple[Outcome, ...] = Field(
         (Outcome.POSITIVE,),

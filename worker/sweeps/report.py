@@ -10,6 +10,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from pathlib import Path
 
+import structlog
 from pydicom import Dataset
 
 from db.ledger import Ledger
@@ -26,12 +27,14 @@ from worker.sweeps.folder_walk import walk
 from worker.sweeps.progress import SweepProgress, progress_of
 from worker.sweeps.report_document import Suspect, SweepContent, render_sweep_report
 from worker.sweeps.selection import Selection
+from worker.sweeps.time_window import TimeWindow
 
 PDF, STUDIES, SUSPECTS = "report.pdf", "studies.csv", "suspected.csv"
 FILES, RESULTS, MANIFEST = "files.csv", "results", "manifest.csv"
 MOST_LISTED = 500
 """Suspected missed fractures in the PDF; the table has all of them."""
 
+_log = structlog.get_logger(__name__)
 _FLAGGED = (Outcome.POSITIVE, Outcome.DOUBTFUL)
 
 
@@ -69,6 +72,19 @@ def write_report(
     if with_results:
         written.append(_copy_results(folder / RESULTS, settings, ledger, sweeps, number))
     return written
+
+
+def write_due_reports(
+    settings: Settings, sweeps: Sweeps, ledger: Ledger, window: TimeWindow, now: datetime
+) -> None:
+    """The morning's: of what is done, and of what goes on the next night."""
+    if settings.sweep.report_folder is None:
+        return
+    for number in sweeps.to_report(window.closed_at(now)):
+        folder = settings.sweep.report_folder / f"sweep-{number}"
+        write_report(number, settings, sweeps, ledger, folder, now=now, with_results=False)
+        sweeps.record_report(number)
+        _log.info("sweep_reported", sweep=number)
 
 
 def suspected_missed(study: SweptStudy) -> bool:

@@ -28,6 +28,17 @@ class TimeWindow:
         after_midnight = self.start > self.end and local.time() < self.end
         return local.date() - timedelta(days=1) if after_midnight else local.date()
 
+    def closed_at(self, now: datetime) -> datetime | None:
+        """When it closed last, in UTC; None: it is open."""
+        if self.is_open(now):
+            return None
+        local = now.astimezone(self.zone)
+        for days in (0, 1):
+            closing = datetime.combine(local.date() - timedelta(days=days), self.end, self.zone)
+            if closing.astimezone(UTC) <= now:
+                return closing.astimezone(UTC)
+        raise AssertionError("a day has no end of its window")
+
     def opens_after(self, now: datetime) -> datetime:
         """When it opens next, in UTC; a start that a change of clocks leaves out comes later."""
         local = now.astimezone(self.zone)

@@ -37,6 +37,7 @@ def _create_sweep() -> None:
         _time("created_at"),
         _time("finished_at", nullable=True),
         _time("advanced_at"),
+        _time("reported_at", nullable=True),
         sa.Column("lease_owner", sa.String(255), nullable=True),
         _time("lease_expires_at", nullable=True),
         sa.CheckConstraint(

@@ -76,6 +76,23 @@ def test_it_opens_tonight_or_tomorrow() -> None:
     assert NIGHT.opens_after(at("2026-07-01T23:00")) == datetime(2026, 7, 2, 20, tzinfo=UTC)
 
 
+def test_it_closed_this_morning_or_yesterday() -> None:
+    assert NIGHT.closed_at(at("2026-07-01T12:00")) == datetime(2026, 7, 1, 4, tzinfo=UTC)
+    assert NIGHT.closed_at(at("2026-07-01T23:00")) is None
+    lunch = TimeWindow(time(12), time(13), BERLIN)
+    assert lunch.closed_at(at("2026-07-01T11:00")) == datetime(2026, 6, 30, 11, tzinfo=UTC)
+
+
+@given(MOMENTS)
+def test_the_window_was_open_just_before_it_closed(now: datetime) -> None:
+    closing = NIGHT.closed_at(now)
+    assert (closing is None) == NIGHT.is_open(now)
+    if closing is not None:
+        assert NIGHT.is_open(closing - timedelta(seconds=1))
+        assert not NIGHT.is_open(closing)
+        assert now - closing <= timedelta(hours=17)
+
+
 @given(MOMENTS)
 def test_the_window_is_open_when_it_opens_and_was_not_just_before(now: datetime) -> None:
     opening = NIGHT.opens_after(now)

@@ -31,7 +31,7 @@ class SweepTally:
     """Wanted, and here."""
     changed: Mapping[tuple[Outcome, Outcome], int]
     """(outcome before, outcome now) → studies; only those that had one."""
-    last_taken_at: datetime | None
+    last_concluded_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,10 @@ def tally(session: Session, sweep_id: int) -> SweepTally:
     of_sweep = SweepStudy.sweep_id == sweep_id
     by_state = select(SweepStudy.state, func.count()).where(of_sweep).group_by(SweepStudy.state)
     states = {row[0]: row[1] for row in session.execute(by_state)}
-    taken, instances, last = session.execute(
-        select(
-            func.count(SweepStudy.taken_at),
-            func.sum(SweepStudy.arrived),
-            func.max(SweepStudy.taken_at),
-        ).where(of_sweep)
+    taken, instances = session.execute(
+        select(func.count(SweepStudy.taken_at), func.sum(SweepStudy.arrived)).where(of_sweep)
     ).one()
+    last = select(func.max(Analysis.finished_at)).where(Analysis.sweep_id == sweep_id)
     changes = _concluded(session, sweep_id, SweepStudy.previous_outcome, Analysis.outcome)
     outcomes = dict.fromkeys(Outcome, 0)
     for (_, now), count in changes.items():
@@ -79,7 +76,7 @@ def tally(session: Session, sweep_id: int) -> SweepTally:
         waiting=taken - sum(outcomes.values()),
         instances=instances or 0,
         changed={key: count for key, count in changes.items() if key[0] is not None},
-        last_taken_at=last,
+        last_concluded_at=session.scalar(last),
     )
 
 

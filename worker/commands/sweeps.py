@@ -398,11 +398,13 @@ def _overview(found: list[dict[str, Any]]) -> Table:
 
 
 def _details(one: dict[str, Any]) -> Table:
-    table = Table(show_header=False, title=f"sweep {one['sweep']}: {one['place']}")
+    table = Table(show_header=False)
     more = "" if one["searched"] else ", and the search goes on"
     rows = [
+        ("sweep", str(one["sweep"])),
+        ("place", one["place"]),
         ("state", one["state"] + (f": {one['waits']}" if one["waits"] else "")),
-        ("found", f"{one['found']} studies{more}"),
+        ("studies found", f"{one['found']}{more}"),
         *((f"  not for it: {reason}", str(n)) for reason, n in one["excluded_by_reason"].items()),
         ("fetched", str(one["fetched"])),
         *((f"  missing: {reason}", str(n)) for reason, n in one["missing_by_reason"].items()),

@@ -24,7 +24,7 @@ class SweepProgress:
     searched: bool
     """False: more may be found."""
     per_hour: float | None
-    """Studies screened, on average since the sweep began; None: nothing to go by yet."""
+    """Studies screened, on average from its begin to the last one; None: nothing to go by yet."""
     left: timedelta | None
     """Working time for what is to do, at that rate; None: not known, or nothing is."""
 
@@ -41,7 +41,8 @@ def progress_of(sweep: SweepRecord, tally: SweepTally, now: datetime) -> SweepPr
     open_studies = studies[SweepStudyState.FOUND] + studies[SweepStudyState.FETCHING]
     screened = sum(tally.outcomes.values())
     to_do = open_studies + tally.waiting
-    hours = ((sweep.finished_at or now) - sweep.created_at) / timedelta(hours=1)
+    ended = tally.last_concluded_at if not to_do else None
+    hours = ((ended or now) - sweep.created_at) / timedelta(hours=1)
     per_hour = screened / hours if screened and hours > 0 else None
     return SweepProgress(
         found=found,

@@ -1,55 +1,14 @@
 """What came of a sweep: its numbers, and a line per study. Reads only."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.states import Outcome, SweepStudyState
+from db.sweep_records import SweepTally, SweptStudy
 from db.tables import Analysis, Study, SweepStudy
-
-
-@dataclass(frozen=True, slots=True)
-class SweepTally:
-    """A sweep in numbers."""
-
-    studies: Mapping[SweepStudyState, int]
-    """Every state is a key."""
-    exclusions: Mapping[str, int]
-    """Reason → studies, most first; likewise `missing`."""
-    missing: Mapping[str, int]
-    outcomes: Mapping[Outcome, int]
-    """Of the studies that were taken and are concluded; every outcome is a key."""
-    reasons: Mapping[str, int]
-    """Of those NOT_ANALYSED or FAILED: reason → studies."""
-    waiting: int
-    """Taken, not concluded yet."""
-    instances: int
-    """Wanted, and here."""
-    changed: Mapping[tuple[Outcome, Outcome], int]
-    """(outcome before, outcome now) → studies; only those that had one."""
-    last_concluded_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class SweptStudy:
-    """One line of a sweep's table."""
-
-    study_instance_uid: str
-    state: SweepStudyState
-    reason: str
-    outcome: Outcome | None
-    """None: not concluded (yet)."""
-    outcome_reason: str
-    probability: float | None
-    model_version: str
-    previous_outcome: Outcome | None
-    previous_probability: float | None
-    expected: int
-    arrived: int
 
 
 def tally(session: Session, sweep_id: int) -> SweepTally:

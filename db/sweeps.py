@@ -1,95 +1,35 @@
 """`Sweeps`: backlog runs, the studies that they find, and what became of each."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from db import known_studies
 from db.audit import record_event
 from db.errors import SweepRefused
 from db.session import transaction
 from db.states import (
     LEGAL_SWEEP_MOVES,
-    Outcome,
     StudyState,
     SweepState,
     SweepStudyState,
 )
-from db.sweep_results import SweepTally, SweptStudy, swept_page, tally
-from db.tables import Analysis, Finding, Instance, ResultObject, Study, Sweep, SweepStudy
+from db.sweep_records import (
+    Candidate,
+    KnownStudy,
+    NewSweep,
+    SweepItem,
+    SweepRecord,
+    SweepTally,
+    SweptStudy,
+)
+from db.sweep_results import swept_page, tally
+from db.tables import Analysis, Study, Sweep, SweepStudy
 from db.transitions import move_studies
 
 _PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class NewSweep:
-    """A backlog run to begin: over the PACS called `source`, or over `folder`; the other is ""."""
-
-    source: str
-    folder: str
-    selection: Mapping[str, Any]  # Any: JSON
-    """What is to be screened, as `worker.sweeps.selection` writes it."""
-    actor: str
-    schedule: str | None = None
-    night: date | None = None
-    """Of a schedule: the day on which its window opened, at the site."""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepRecord:
-    """A backlog run and how far its search has come."""
-
-    id: int
-    schedule: str | None
-    night: date | None
-    source: str
-    folder: str
-    selection: Mapping[str, Any]  # Any: JSON
-    state: SweepState
-    remark: str
-    cursor: str
-    searched: bool
-    actor: str
-    created_at: datetime
-    finished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A study that the search found; `excluded`: why it is not for this sweep, "" if it is."""
-
-    study_instance_uid: str
-    excluded: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SweepItem:
-    """A study that a sweep has to see to."""
-
-    id: int
-    study_instance_uid: str
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class KnownStudy:
-    """What the ledger has of a study."""
-
-    state: StudyState
-    sweep_id: int | None
-    """The sweep that brought its present revision."""
-    sop_instance_uids: frozenset[str]
-    model_version: str
-    """Of the current analysis, as `model_digest`; "" without one."""
-    model_digest: str
-    outcome: Outcome | None
-    looked_at: frozenset[str]
-    """SOP Instance UIDs that the current analysis says something of."""
-    finished_at: datetime | None
 
 
 class Sweeps:
@@ -395,52 +335,28 @@ class Sweeps:
 
     def under_way(self) -> int:
         """How many studies of all sweeps are fetched and not concluded."""
-        wanted = select(func.count()).where(
-            Study.sweep_id.is_not(None),
-            Study.state.not_in((StudyState.SCREENED, StudyState.FAILED)),
-        )
         with transaction(self._engine) as session:
-            return session.scalar(wanted) or 0
+            return known_studies.under_way(session)
 
-    def concluded(self, after: int, limit: int) -> list[tuple[int, str]]:
+    def concluded(self, after: int, limit: int) -> Sequence[tuple[int, str]]:
         """Up to `limit` concluded studies whose number is above `after`: number and UID."""
-        page = (
-            select(Study.id, Study.study_instance_uid)
-            .where(Study.id > after, Study.state.in_((StudyState.SCREENED, StudyState.FAILED)))
-            .order_by(Study.id)
-            .limit(limit)
-        )
         with transaction(self._engine) as session:
-            return [(number, uid) for number, uid in session.execute(page)]
+            return known_studies.concluded(session, after, limit)
 
     def paths(self, study_instance_uid: str) -> list[str]:
         """Of its instances' files, relative to the data folder."""
-        wanted = (
-            select(Instance.path)
-            .join(Study, Study.id == Instance.study_id)
-            .where(Study.study_instance_uid == study_instance_uid)
-        )
         with transaction(self._engine) as session:
-            return list(session.scalars(wanted))
+            return known_studies.paths(session, study_instance_uid)
 
     def known(self, study_instance_uid: str) -> KnownStudy | None:
         """What the ledger has of a study; None: nothing."""
         with transaction(self._engine) as session:
-            study = session.scalar(
-                select(Study).where(Study.study_instance_uid == study_instance_uid)
-            )
-            return None if study is None else _known(session, study)
+            return known_studies.known_study(session, study_instance_uid)
 
     def own_series(self, study_instance_uid: str) -> frozenset[str]:
         """Series Instance UIDs of our own results in a study."""
         with transaction(self._engine) as session:
-            return frozenset(
-                session.scalars(
-                    select(ResultObject.series_instance_uid)
-                    .join(Study, Study.id == ResultObject.study_id)
-                    .where(Study.study_instance_uid == study_instance_uid)
-                )
-            )
+            return known_studies.own_series(session, study_instance_uid)
 
     # What came of it
 
@@ -527,26 +443,3 @@ def _keep_previous(session: Session, item: SweepStudy) -> None:
     row = session.scalar(select(Analysis).join(Study).where(_current(item.study_instance_uid)))
     if row is not None and row.sweep_id != item.sweep_id and item.previous_outcome is None:
         item.previous_outcome, item.previous_probability = row.outcome, row.probability
-
-
-def _known(session: Session, study: Study) -> KnownStudy:
-    instances = session.scalars(
-        select(Instance.sop_instance_uid).where(Instance.study_id == study.id)
-    )
-    analysis = session.scalar(
-        select(Analysis).where(Analysis.study_id == study.id, Analysis.superseded_at.is_(None))
-    )
-    looked_at: frozenset[str] = frozenset()
-    if analysis is not None:
-        of_analysis = Finding.analysis_id == analysis.id
-        looked_at = frozenset(session.scalars(select(Finding.sop_instance_uid).where(of_analysis)))
-    return KnownStudy(
-        state=study.state,
-        sweep_id=study.sweep_id,
-        sop_instance_uids=frozenset(instances),
-        model_version=analysis.model_version if analysis else "",
-        model_digest=analysis.model_digest if analysis else "",
-        outcome=analysis.outcome if analysis else None,
-        looked_at=looked_at,
-        finished_at=analysis.finished_at if analysis else None,
-    )

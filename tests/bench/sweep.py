@@ -21,7 +21,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from db.states import SweepState, SweepStudyState
-from db.sweeps import NewSweep, Sweeps
+from db.sweep_records import NewSweep
+from db.sweeps import Sweeps
 from dicom_node.instance import RemoteAE
 from dicom_node.storage_scu import send_instances
 from tests.radiographs import FRACATLAS, NOW, write_phantom

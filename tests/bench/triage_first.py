@@ -10,7 +10,8 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from db.sweeps import Candidate, NewSweep, Sweeps
+from db.sweep_records import Candidate, NewSweep
+from db.sweeps import Sweeps
 from dicom_node.received import describe_file
 from tests.bench.sweep import AT_REST, Triage
 from tests.radiographs import write_phantom

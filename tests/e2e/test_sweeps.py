@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from db.states import Outcome, SweepState, SweepStudyState
-from db.sweeps import NewSweep, SweepRecord, Sweeps, SweepTally
+from db.sweep_records import NewSweep, SweepRecord, SweepTally
+from db.sweeps import Sweeps
 from dicom_node.instance import RemoteAE
 from dicom_node.storage_scu import send_instances
 from tests.radiographs import NOW, Phantom, write_phantom

@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from db.ledger import Ledger
 from db.records import QueuedStudy, StudySummary
 from db.states import Outcome, StudyState
-from db.sweeps import Candidate, NewSweep, Sweeps
+from db.sweep_records import Candidate, NewSweep
+from db.sweeps import Sweeps
 from dicom_node.errors import ReadingFailed
 from dicom_node.radiograph import PixelLimits, read_radiographs
 from dicom_node.received import describe_file

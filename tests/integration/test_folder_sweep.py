@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from db.ledger import Ledger
 from db.records import NewFinding
 from db.states import StudyState, SweepState, SweepStudyState
-from db.sweeps import NewSweep, Sweeps, SweepTally
+from db.sweep_records import NewSweep, SweepTally
+from db.sweeps import Sweeps
 from dicom_node.receiver import Receiver
 from tests.chosen_outcomes import chosen_bundle
 from tests.radiographs import NOW, Phantom, write_phantom

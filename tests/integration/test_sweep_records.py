@@ -8,7 +8,8 @@ from sqlalchemy import Engine
 
 from db.errors import SweepRefused
 from db.states import Outcome, StudyState, SweepState, SweepStudyState
-from db.sweeps import Candidate, NewSweep, Sweeps
+from db.sweep_records import Candidate, NewSweep
+from db.sweeps import Sweeps
 from tests.unit.db.ledger_factories import (
     LEASE,
     QUIET,

@@ -11,7 +11,8 @@ from pydicom import dcmread
 from db.ledger import Ledger
 from db.session import make_engine, upgrade
 from db.states import SweepState, SweepStudyState
-from db.sweeps import NewSweep, SweepRecord, Sweeps, SweepTally
+from db.sweep_records import NewSweep, SweepRecord, SweepTally
+from db.sweeps import Sweeps
 from dicom_node.instance import RemoteAE
 from dicom_node.receiver import Receiver
 from dicom_node.storage_scp import StorageScp

@@ -10,7 +10,8 @@ from sqlalchemy import Engine
 
 from db.session import make_engine, upgrade
 from db.states import SweepState, SweepStudyState
-from db.sweeps import Candidate, NewSweep, SweepItem, SweepRecord, Sweeps
+from db.sweep_records import Candidate, NewSweep, SweepItem, SweepRecord
+from db.sweeps import Sweeps
 from dicom_node.errors import AssociationFailed
 from dicom_node.spool import Spool
 from tests.unit.db.ledger_factories import Bench, ManualClock, make_instance, study_uid

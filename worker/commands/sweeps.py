@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,8 @@ from worker.commands.console import Json, err, fail, out, print_json, progress_b
 from worker.settings import Settings
 
 if TYPE_CHECKING:  # the commands import them: they open the database
-    from db.sweeps import SweepRecord, Sweeps
+    from db.sweep_records import SweepRecord
+    from db.sweeps import Sweeps
     from worker.sweeps.places import Place
     from worker.sweeps.selection import Selection
 
@@ -82,10 +84,7 @@ def plan(
     from worker.sweeps.difference import Excluded, Fetch
 
     settings = settings_of(context)
-    selection = _selection(
-        settings, first, last, days, modality, body_part, institution, known, model_older_than,
-        since, only_negative,
-    )  # fmt: skip
+    selection = _selection(settings, context.params)
     place = _place(settings, source, folder, selection)
     counts: Counter[str] = Counter()
     instances = 0
@@ -135,14 +134,11 @@ def start(
     """
     from dataclasses import replace
 
-    from db.sweeps import NewSweep
+    from db.sweep_records import NewSweep
     from worker.model_updates.actor import present_actor
 
     settings = settings_of(context)
-    selection = _selection(
-        settings, first, last, days, modality, body_part, institution, known, model_older_than,
-        since, only_negative,
-    )  # fmt: skip
+    selection = _selection(settings, context.params)
     selection = replace(selection, any_time=any_time, delivers=not no_delivery)
     _place(settings, source, folder, selection)  # which says what is wrong, now
     sweeps = _sweeps(settings)
@@ -269,21 +265,11 @@ TO_FETCH = "to be fetched and screened"
 TO_SCREEN_AGAIN = "here already, to be screened again"
 
 
-def _selection(
-    settings: Settings,
-    first: datetime | None,
-    last: datetime | None,
-    days: int | None,
-    modality: list[str] | None,
-    body_part: list[str] | None,
-    institution: str,
-    known: bool,
-    model_older_than: str,
-    since: datetime | None,
-    only_negative: bool,
-) -> "Selection":
+def _selection(settings: Settings, chosen: Mapping[str, Any]) -> "Selection":
+    """From the options that `plan` and `start` share, by their names. Any: as typer parsed them."""
     from worker.sweeps.selection import Selection
 
+    first, last, days, since = (chosen[name] for name in ("first", "last", "days", "since"))
     if days is not None and (first is not None or last is not None):
         fail("give either --days or --from and --to")
     if first is not None and last is not None and first > last:
@@ -292,13 +278,13 @@ def _selection(
     return Selection(
         first_day=_day(first) if days is None else today - timedelta(days=days - 1),
         last_day=_day(last),
-        modalities=tuple(one.upper() for one in modality or ("CR", "DX")),
-        body_parts=tuple(one.upper() for one in body_part or ()),
-        institution=institution,
-        known_only=known,
-        model_older_than=model_older_than,
+        modalities=tuple(one.upper() for one in chosen["modality"] or ("CR", "DX")),
+        body_parts=tuple(one.upper() for one in chosen["body_part"] or ()),
+        institution=chosen["institution"],
+        known_only=chosen["known"],
+        model_older_than=chosen["model_older_than"],
         since=None if since is None else since.replace(tzinfo=settings.sweep.zone),
-        only_negative=only_negative,
+        only_negative=chosen["only_negative"],
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion, Version
 
 from db.states import Outcome, StudyState
-from db.sweeps import KnownStudy
+from db.sweep_records import KnownStudy
 from dicom_node.query import FoundSeries
 from dicom_node.retrieve import Wanted
 from models.prediction import ModelIdentity

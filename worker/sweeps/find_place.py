@@ -5,7 +5,8 @@ from datetime import datetime
 from pathlib import Path
 
 from db.registry import ModelRegistry
-from db.sweeps import SweepRecord, Sweeps
+from db.sweep_records import SweepRecord
+from db.sweeps import Sweeps
 from dicom_node.receiver import Receiver
 from worker.model_updates.library import champion_of
 from worker.settings import Settings, SourceSettings

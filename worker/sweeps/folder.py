@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from db.sweeps import Candidate, SweepItem, Sweeps
+from db.sweep_records import Candidate, SweepItem
+from db.sweeps import Sweeps
 from dicom_node.errors import SpoolError, UnreadableInstance
 from dicom_node.file_intake import take_in
 from dicom_node.header import read_header

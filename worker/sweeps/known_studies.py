@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from db.sweeps import Candidate, SweepItem, Sweeps
+from db.sweep_records import Candidate, SweepItem
+from db.sweeps import Sweeps
 from models.prediction import ModelIdentity
 from worker.sweeps.difference import (
     UNDER_WAY,

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from db.sweeps import Candidate, SweepItem, Sweeps
+from db.sweep_records import Candidate, SweepItem
+from db.sweeps import Sweeps
 from dicom_node.errors import AssociationFailed, TooManyAnswers
 from dicom_node.query import Period, Queries, querying
 from dicom_node.receiver import Receiver

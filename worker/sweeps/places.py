@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from db.sweeps import Candidate, SweepItem
+from db.sweep_records import Candidate, SweepItem
 from worker.sweeps.difference import Decision
 
 FIRST_RETRY = timedelta(seconds=30)

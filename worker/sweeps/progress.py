@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from db.states import SweepStudyState
-from db.sweep_results import SweepTally
-from db.sweeps import SweepRecord
+from db.sweep_records import SweepRecord, SweepTally
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from pydicom import Dataset
 
 from db.ledger import Ledger
 from db.states import Outcome
-from db.sweep_results import SweepTally, SweptStudy
-from db.sweeps import SweepRecord, Sweeps
+from db.sweep_records import SweepRecord, SweepTally, SweptStudy
+from db.sweeps import Sweeps
 from dicom_node.errors import UnreadableInstance
 from dicom_node.header import read_header
 from worker.errors import NothingToDo

@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from db.sweeps import NewSweep, SweepRecord, Sweeps
+from db.sweep_records import NewSweep, SweepRecord
+from db.sweeps import Sweeps
 from worker.settings import ScheduleSettings, Settings
 from worker.sweeps.selection import Selection
 from worker.sweeps.time_window import TimeWindow

@@ -10,7 +10,8 @@ from threading import Event, Thread
 import structlog
 
 from db.errors import LedgerError
-from db.sweeps import SweepItem, SweepRecord, Sweeps
+from db.sweep_records import SweepItem, SweepRecord
+from db.sweeps import Sweeps
 from dicom_node.errors import DicomNodeError, SpoolError
 from dicom_node.spool import Spool
 from worker.settings import Settings

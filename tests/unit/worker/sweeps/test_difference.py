@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from db.states import Outcome, StudyState
-from db.sweeps import KnownStudy
+from db.sweep_records import KnownStudy
 from dicom_node.query import FoundSeries
 from dicom_node.retrieve import Wanted
 from models.prediction import ModelIdentity

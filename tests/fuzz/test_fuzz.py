@@ -66,7 +66,7 @@ def test_valid_streams_are_answered_as_they_should_be(tmp_path: Path) -> None:
 def test_an_acknowledgement_without_registration_is_a_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dicom_node.storage_scp.StorageScp._register", lambda self, instance: 0)
+    monkeypatch.setattr("dicom_node.receiver.Receiver._register", lambda self, instance: 0)
     target = PduTarget(tmp_path, answer_s=10)
     try:
         with pytest.raises(Finding, match="nobody registered"):

@@ -11,6 +11,7 @@ import pytest
 
 from tests.servers.product import (
     SERVICES,
+    SWEEPING,
     MakeProduct,
     Product,
     clean_environment,
@@ -54,7 +55,8 @@ def running_up(product: Product) -> Iterator[subprocess.Popen[bytes]]:
             start_new_session=True,
         )
     try:
-        wait_for(lambda: len(children(up.pid)) == len(SERVICES), "all have started", product.log)
+        count = len(all_processes(1, product.settings.destination_names))
+        wait_for(lambda: len(children(up.pid)) == count, "all have started", product.log)
         yield up
     finally:
         if up.poll() is None:
@@ -63,7 +65,12 @@ def running_up(product: Product) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_supervisor_runs_every_service() -> None:
-    assert all_processes(1, ["pacs"]) == {**SERVICES, "listener": ("listen", "--processes", "1")}
+    assert all_processes(1, ["pacs"]) == {
+        "listener": ("listen", "--processes", "1"),
+        "dispatcher": SERVICES["dispatcher"],
+        "delivery worker": SERVICES["delivery worker"],
+        **SWEEPING,
+    }
 
 
 def test_each_of_several_destinations_has_a_delivery_worker_of_its_own() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from worker.app import (
     BACKLOG_QUEUE,
     DELIVERY_QUEUE,
+    QUEUES,
     SWEEP_QUEUE,
     TRIAGE_QUEUE,
     delivery_queue,
@@ -47,7 +48,7 @@ def test_what_no_destination_gets_any_more_goes_where_every_delivery_worker_take
         assert connection.default_channel._size(DELIVERY_QUEUE) == 1
     for name in ("pacs", "research"):
         assert DELIVERY_QUEUE in queue_names(settings, [DELIVERY_QUEUE], [name])
-    assert queue_depth(settings) == {TRIAGE_QUEUE: 0, DELIVERY_QUEUE: 1}
+    assert queue_depth(settings) == {**dict.fromkeys(QUEUES, 0), DELIVERY_QUEUE: 1}
 
 
 def test_a_worker_takes_only_from_the_queues_of_its_kinds_and_destinations(tmp_path: Path) -> None:

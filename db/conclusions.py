@@ -11,7 +11,7 @@ from db.dead_letters import withdraw_outdated
 from db.records import ClaimedStudy, Conclusion, NewResultObject
 from db.states import DeliveryState, Outcome, StudyState
 from db.tables import Analysis, Delivery, Finding, ResultObject, Study
-from db.transitions import move_deliveries, move_studies
+from db.transitions import NEXT_REVISION, move_deliveries, move_studies
 
 
 def conclude(
@@ -86,11 +86,8 @@ def retry_failed(session: Session, study_instance_uid: str, now: datetime) -> bo
         StudyState.READY,
         now,
         Study.study_instance_uid == study_instance_uid,
-        revision=Study.revision + 1,
-        attempts=0,
-        interruptions=0,
         ready_at=now,
-        failure_reason="",
+        **NEXT_REVISION,
     )
     return bool(moved)
 

@@ -9,12 +9,12 @@ from sqlalchemy import Row, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.records import NewInstance, Registration, RegistrationKind
-from db.states import StudyState
-from db.sweeps import sweep_that_fetches
-from db.tables import Instance, Study
-from db.transitions import move_studies
+from db.states import StudyState, SweepStudyState
+from db.tables import Instance, Study, SweepStudy
+from db.transitions import NEXT_REVISION, move_studies
 
 _instances, _studies = cast(Table, Instance.__table__), cast(Table, Study.__table__)
+_sweep_studies = cast(Table, SweepStudy.__table__)
 
 # Made once and without the ORM: an instance is registered before its sender gets an answer.
 _KNOWN = select(_instances.c.sha256, _instances.c.study_id).where(
@@ -29,6 +29,16 @@ _TOUCH_STUDY = (
     update(_studies)
     .where(_studies.c.id == bindparam("study_id"))
     .values(last_instance_at=bindparam("now"), sweep_id=bindparam("sweep"))
+)
+_SWEEP_THAT_FETCHES = (
+    select(_sweep_studies.c.sweep_id)
+    .where(
+        _sweep_studies.c.study_instance_uid == bindparam("study_instance_uid"),
+        _sweep_studies.c.state == SweepStudyState.FETCHING,
+        _sweep_studies.c.next_attempt_at > bindparam("now"),
+    )
+    .order_by(_sweep_studies.c.sweep_id)
+    .limit(1)
 )
 _ADD_INSTANCE = insert(_instances)
 
@@ -67,7 +77,8 @@ def instance_paths(session: Session, after: int, limit: int) -> Sequence[Row[int
 def _open_study(session: Session, instance: NewInstance, now: datetime) -> int:
     connection = session.connection()
     study = connection.execute(_STUDY, {"study_instance_uid": instance.study_instance_uid}).first()
-    sweep_id = sweep_that_fetches(session, instance.study_instance_uid, now)
+    asked_for = {"study_instance_uid": instance.study_instance_uid, "now": now}
+    sweep_id = connection.execute(_SWEEP_THAT_FETCHES, asked_for).scalar()
     if study is None:
         return _new_study(session, instance, sweep_id, now)
     at_rest = study.state in (StudyState.SCREENED, StudyState.FAILED)
@@ -97,12 +108,7 @@ def _new_study(session: Session, instance: NewInstance, sweep_id: int | None, no
 def _reopen(session: Session, study_id: int, state: StudyState, now: datetime) -> None:
     changes: dict[str, object] = {}
     if state in (StudyState.SCREENED, StudyState.FAILED):
-        changes = {
-            "revision": Study.revision + 1,
-            "attempts": 0,
-            "interruptions": 0,
-            "failure_reason": "",
-        }
+        changes = dict(NEXT_REVISION)
     elif state == StudyState.SCREENING:
         changes = {"interruptions": Study.interruptions + 1}
     move_studies(session, state, StudyState.RECEIVING, now, Study.id == study_id, **changes)

@@ -27,7 +27,7 @@ from db.sweep_records import (
 )
 from db.sweep_results import swept_page, tally
 from db.tables import Analysis, Study, Sweep, SweepStudy
-from db.transitions import move_studies
+from db.transitions import NEXT_REVISION, move_studies
 
 _PAGE = 500
 
@@ -311,12 +311,9 @@ class Sweeps:
                 StudyState.READY,
                 now,
                 this_study,
-                revision=Study.revision + 1,
-                attempts=0,
-                interruptions=0,
                 ready_at=now,
-                failure_reason="",
                 sweep_id=item.sweep_id,
+                **NEXT_REVISION,
             )
             item.state, item.reason, item.taken_at = SweepStudyState.TAKEN, "", now
             _keep_previous(session, item)
@@ -388,20 +385,6 @@ class Sweeps:
     def _change(self, item_id: int, **values: object) -> None:
         with transaction(self._engine) as session:
             session.execute(update(SweepStudy).where(SweepStudy.id == item_id).values(**values))
-
-
-def sweep_that_fetches(session: Session, study_instance_uid: str, now: datetime) -> int | None:
-    """The sweep that asked for this study just now."""
-    return session.scalar(
-        select(SweepStudy.sweep_id)
-        .where(
-            SweepStudy.study_instance_uid == study_instance_uid,
-            SweepStudy.state == SweepStudyState.FETCHING,
-            SweepStudy.next_attempt_at > now,
-        )
-        .order_by(SweepStudy.sweep_id)
-        .limit(1)
-    )
 
 
 def _of_night(session: Session, schedule: str, night: date | None) -> bool:

@@ -1,13 +1,20 @@
 """The only place that changes the state of a study or a delivery: one conditional UPDATE each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import ColumnElement, update
 from sqlalchemy.orm import Session
 
 from db.states import LEGAL_DELIVERY_MOVES, LEGAL_STUDY_MOVES, DeliveryState, StudyState
 from db.tables import Delivery, Study
+
+NEXT_REVISION: Mapping[str, Any] = MappingProxyType(
+    {"revision": Study.revision + 1, "attempts": 0, "interruptions": 0, "failure_reason": ""}
+)
+"""What changes in a concluded study that is taken up again. Any: values and expressions."""
 
 
 def move_studies(

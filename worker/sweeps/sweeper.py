@@ -89,9 +89,11 @@ class Sweeper:
         while self._monotonic() < ends:
             if not self._sweeps.hold(sweep.id, self._owner, LEASE):
                 return ""
-            if waits := self._waits_for_window(sweep) or self._waits_for_room(place):
+            if waits := self._waits_for_window(sweep) or self._waits_for_place(place):
                 return waits
-            if waits := self._step(sweep, place):
+            if (room := self._room(place)) <= 0:
+                return "pauses: " + self._limit_reached(place)
+            if waits := self._step(sweep, place, room):
                 return waits
             if self._sweeps.finish_if_done(sweep.id):
                 _log.info("sweep_finished", sweep=sweep.id)
@@ -116,9 +118,8 @@ class Sweeper:
             over.set()
             keeper.join()
 
-    def _step(self, sweep: SweepRecord, place: Place) -> str:
+    def _step(self, sweep: SweepRecord, place: Place, room: int) -> str:
         """Studies that are found come first; where there are none, the search goes on."""
-        room = self._room(place)
         items = self._sweeps.to_see_to(sweep.id, min(room, place.parallel * _ROUND))
         if items:
             return self._see_to(place, items)
@@ -196,14 +197,12 @@ class Sweeper:
             return ""
         return f"waits for {self._local(self.window.opens_after(now))}"
 
-    def _waits_for_room(self, place: Place) -> str:
+    def _waits_for_place(self, place: Place) -> str:
         if not self._spool.has_room():
             return f"pauses: less than {self._settings.listener.minimum_free_mib} MiB free"
         left = self._not_before.get(place.name, 0.0) - self._monotonic()
         if left > 0:
             return f"{place.name or 'the folder'} is left alone for {left:.0f} s more"
-        if self._room(place) <= 0:
-            return "pauses: " + self._limit_reached(place)
         return ""
 
     def _room(self, place: Place) -> int:

@@ -163,7 +163,7 @@ class Screener:
                 fails and may be repeated.
             ReadingFailed: reading crashed, hung or took too much memory; the attempt fails too.
         """
-        return next(iter(self.classify([self.read(source, self._read)])))
+        return next(self.classify([self.read(source, self._read)]))
 
     def read(self, source: Source, read: ReadRadiographs) -> Looked | ReadSource:
         """The first half of `look_at`, for any thread: what the second one needs, or the end of it.

@@ -107,13 +107,8 @@ class FolderPlace:
     def search(self, cursor: str) -> Found:
         """Take in the next files. Raises OSError: the folder is away, or there is no room."""
         paths = self._next(cursor)
-        files = [
-            read_file(path, self._folder, self._selection, self._bundle.body_parts)
-            for path in paths
-        ]
-        reasons = {one.study_instance_uid: one.excluded for one in files if one.excluded}
-        for study, own in _by_study(one for one in files if not one.excluded).items():
-            reasons.pop(study, None)
+        reasons, studies = self._sorted_out(paths)
+        for study, own in studies.items():
             if reason := self._take(study, own):
                 reasons[study] = reason
         candidates = tuple(Candidate(study, reason) for study, reason in reasons.items())
@@ -126,13 +121,8 @@ class FolderPlace:
         """Walk all of it; a study whose files lie far apart counts more than once."""
         walked = walk(self._folder)
         while paths := list(islice(walked, _STEP)):
-            files = [
-                read_file(path, self._folder, self._selection, self._bundle.body_parts)
-                for path in paths
-            ]
-            reasons = {one.study_instance_uid: one.excluded for one in files if one.excluded}
-            for study, own in _by_study(one for one in files if not one.excluded).items():
-                reasons.pop(study, None)
+            reasons, studies = self._sorted_out(paths)
+            for study, own in studies.items():
                 yield self._decide(study, own)
             yield from (Excluded(reason) for reason in reasons.values())
 
@@ -151,8 +141,15 @@ class FolderPlace:
         self._cursor = None  # until the step is done: a step that breaks is repeated
         return list(islice(self._files, _STEP))
 
-    def _read(self, path: Path) -> FolderFile:
-        return read_file(path, self._folder, self._selection, self._bundle.body_parts)
+    def _sorted_out(
+        self, paths: Sequence[Path]
+    ) -> tuple[dict[str, str], Mapping[str, list[FolderFile]]]:
+        """Why studies are left out, and the files of those that are not, by study."""
+        model_body_parts = self._bundle.body_parts
+        files = [read_file(one, self._folder, self._selection, model_body_parts) for one in paths]
+        studies = _by_study(one for one in files if not one.excluded)
+        reasons = {one.study_instance_uid: one.excluded for one in files if one.excluded}
+        return {uid: why for uid, why in reasons.items() if uid not in studies}, studies
 
     def _decide(self, study: str, files: Sequence[FolderFile]) -> Decision:
         uids = [one.sop_instance_uid for one in files]

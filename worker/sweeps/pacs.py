@@ -9,6 +9,7 @@ import structlog
 
 from db.sweep_records import Candidate, SweepItem
 from db.sweeps import Sweeps
+from dicom_node.bounded_reader import MIB
 from dicom_node.errors import AssociationFailed, TooManyAnswers
 from dicom_node.query import Period, Queries, querying
 from dicom_node.receiver import Receiver
@@ -201,7 +202,7 @@ class PacsPlace:
                 receiver=self._receiver,
                 calling_ae_title=self._calling,
                 timeout_s=source.timeout_s,
-                largest_bytes=self._settings.limits.maximum_instance_mib * 1024 * 1024,
+                largest_bytes=self._settings.limits.maximum_instance_mib * MIB,
             )
         )
 

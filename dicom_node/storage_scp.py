@@ -10,7 +10,7 @@ from pydicom.uid import UID
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
     StorageCommitmentPushModel,
@@ -36,6 +36,7 @@ from dicom_node.spool import Spool
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 NOT_AUTHORISED = 0x0124
+UNRECOGNISED_OPERATION = 0x0211
 
 _IDLE_TIMEOUT_S = 60
 _POLL_S = 0.1
@@ -189,8 +190,18 @@ class StorageScp:
         said = announced(association, context_id, (uids[0], uids[1]), _calling(association))
         return IncomingDataSet(said, self._receiver.spool, refusal)
 
-    def _answer_store(self, event: Event) -> Dataset:
-        request = cast(C_STORE, event.request)
+    def _answer_store(self, event: Event) -> Dataset | int:
+        request = event.request
+        if not isinstance(request, C_STORE):
+            # pynetdicom goes by the SOP class alone: here too come N-ACTION, N-GET and the others
+            # of a storage class. It aborts C-FIND and its like itself.
+            _log.warning(
+                "association_aborted",
+                reason="no C-STORE request",
+                peer=event.assoc.requestor.address,
+            )
+            event.assoc.abort()
+            return UNRECOGNISED_OPERATION
         incoming = cast(IncomingDataSet | None, request._dataset_file)
         if incoming is None:  # the whole message came in one PDU
             uids = request.AffectedSOPClassUID, request.AffectedSOPInstanceUID
@@ -234,7 +245,8 @@ def _quieten_pynetdicom() -> None:
 
 
 def _answer_echo(event: Event) -> int:
-    return 0x0000
+    # Whatever names the verification class comes here; nobody may take the answer for a storage's.
+    return 0x0000 if isinstance(event.request, C_ECHO) else UNRECOGNISED_OPERATION
 
 
 def _not_authorised() -> MalformedInstance:

@@ -202,6 +202,8 @@ def _storage_scp(settings: Settings) -> str:
             "",
             _table(("status", "meaning", "when"), statuses),
             "",
+            "Any other operation on one of these SOP classes is answered with A-ABORT.",
+            "",
         ]
     )
 

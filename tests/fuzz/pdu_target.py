@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
@@ -232,7 +233,7 @@ class _SwallowedErrors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if text.startswith(("Exception in", "Exception raised in")):
-            self._problems.append(text)
+            self._problems.append(f"{text}: {sys.exception()!r}")
 
 
 def _record(report: CommitmentReport) -> bool:

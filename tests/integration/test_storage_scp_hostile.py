@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydicom import uid
 from pynetdicom import AE
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import ReceivedInstance, RemoteAE
@@ -20,7 +21,11 @@ from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool
 from dicom_node.storage_scp import StorageScp
 from dicom_node.storage_scu import echo, send_instances
+from tests.fuzz import pdu_bytes
+from tests.security import wire
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
+
+_A_RELEASE_RP, _A_ABORT = 6, 7
 
 
 def _accept(instance: ReceivedInstance) -> Receipt:
@@ -173,6 +178,55 @@ def test_an_instance_over_the_limit_ends_its_association_only(
 
     assert refused.status is None
     assert stored.status == 0x0000
+
+
+@pytest.mark.parametrize(
+    "operation", [0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150], ids="0x{:04X}".format
+)
+def test_another_operation_on_a_storage_class_is_aborted(scp: StorageScp, operation: int) -> None:
+    # N-EVENT-REPORT and N-CREATE affect a SOP class, the others request one.
+    class_element = 0x0002 if operation in (0x0100, 0x0140) else 0x0003
+
+    (answer,) = _answers(scp, _request(1, class_element, pdu_bytes.CR, operation))
+
+    assert answer[0] == _A_ABORT
+    _echo(scp)
+
+
+def test_a_store_request_of_the_verification_class_is_not_answered_with_success(
+    scp: StorageScp,
+) -> None:
+    response, released = _answers(scp, _request(5, 0x0002, str(Verification), 0x0001))
+
+    assert wire.element(0, 0x0900, struct.pack("<H", 0x0211)) in response
+    assert released[0] == _A_RELEASE_RP
+
+
+def _request(context: int, class_element: int, sop_class_uid: str, operation: int) -> bytes:
+    # Instance UID, and the event or action type ID that some of them must have.
+    instance, kind = (0x1001, 0x1008) if class_element == 0x0003 else (0x1000, 0x1002)
+    command = pdu_bytes.command(
+        (class_element, sop_class_uid.encode()),
+        (0x0100, struct.pack("<H", operation)),
+        (0x0110, struct.pack("<H", 1)),
+        (0x0800, struct.pack("<H", 0x0101)),
+        (instance, b"1.2.3\0"),
+        (kind, struct.pack("<H", 1)),
+    )
+    return pdu_bytes.message(context, command)
+
+
+def _answers(scp: StorageScp, message: bytes) -> list[bytes]:
+    """The PDUs that an association with the message gets after its acceptance."""
+    with _connect(scp) as peer:
+        peer.sendall(pdu_bytes.associate_request())
+        wire.read_pdu(peer)
+        peer.sendall(message + pdu_bytes.RELEASE)
+        answers = b""
+        with suppress(ConnectionResetError):
+            while piece := peer.recv(65536):
+                answers += piece
+    return pdu_bytes.split_pdus(answers)
 
 
 def test_more_associations_than_allowed_are_rejected_for_now(scp: StorageScp) -> None:

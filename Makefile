@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := worker dicom_node models training db tests
+PACKAGES := worker worklist dicom_node models training db tests
 
 .PHONY: demo test install system-packages lint types imports unit security chaos fuzz bench lock clean
 

@@ -121,6 +121,15 @@ class ReviewOutcome(StrEnum):
     """The flag is right, the heatmap is of no use."""
 
 
+class Role(StrEnum):
+    """What somebody may do on the worklist."""
+
+    READER = "READER"
+    """See studies and review them."""
+    ADMIN = "ADMIN"
+    """Also people, the audit trail and exports."""
+
+
 LEGAL_STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType(
     {
         StudyState.RECEIVING: frozenset({StudyState.READY, StudyState.FAILED}),

@@ -27,6 +27,7 @@ from db.states import (
     ModelState,
     Outcome,
     ReviewOutcome,
+    Role,
     StudyState,
     SweepState,
     SweepStudyState,
@@ -143,6 +144,76 @@ class Study(Base):
     """The sweep that brought this revision; None: it came by itself, and goes first."""
 
 
+class StudyHeader(Base):
+    """What a study's first radiograph says of patient and study, for the worklist to show and find.
+
+    The only table with patient data; nothing else in the ledger needs it.
+    """
+
+    __tablename__ = "study_header"
+    __table_args__ = (
+        Index(None, "patient_name_folded"),
+        Index(None, "patient_id"),
+        Index(None, "accession_number"),
+    )
+
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id), primary_key=True)
+    patient_name: Mapped[str] = mapped_column(FreeText())
+    """As people read it: the alphabetic group, family name first."""
+    patient_name_folded: Mapped[str] = mapped_column(FreeText())
+    """For search: case folded, without marks on letters."""
+    patient_id: Mapped[str] = mapped_column(FreeText())
+    patient_birth_date: Mapped[date | None]
+    patient_sex: Mapped[str] = mapped_column(FreeText())
+    accession_number: Mapped[str] = mapped_column(FreeText())
+    study_date: Mapped[date | None]
+    study_description: Mapped[str] = mapped_column(FreeText())
+    body_parts: Mapped[str] = mapped_column(FreeText())
+    """Body Part Examined of its radiographs, each once, by ", "."""
+
+
+class StudyOpening(Base):
+    """When a revision of a study was first opened on the worklist."""
+
+    __tablename__ = "study_opening"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id), primary_key=True)
+    revision: Mapped[int] = mapped_column(primary_key=True)
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
+
+
+class Account(Base):
+    """Somebody who may use the worklist."""
+
+    __tablename__ = "account"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    """What they sign in with, in lower case."""
+    role: Mapped[Role] = mapped_column(terms(Role))
+    password_hash: Mapped[str] = mapped_column(String(255))
+    """Argon2id; "": signs in by the reverse proxy only."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    failed_sign_ins: Mapped[int] = mapped_column(default=0)
+    """In a row."""
+    locked_until: Mapped[datetime | None] = mapped_column(UtcDateTime())
+
+
+class WebSession(Base):
+    """A browser that somebody signed in with."""
+
+    __tablename__ = "web_session"
+
+    token_sha256: Mapped[str] = mapped_column(_SHA256, primary_key=True)
+    """Of the cookie's value, which is kept nowhere."""
+    account_id: Mapped[int] = mapped_column(ForeignKey(Account.id), index=True)
+    csrf_token: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    last_used_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
+
+
 class Instance(Base):
     """One received instance, whose bytes stand on disk as they were sent."""
 
@@ -162,7 +233,7 @@ class Instance(Base):
 
 
 class Delivery(Base):
-    """One result object on its way to one destination."""
+    """One result object on its way to one destination: a PACS, an HL7 receiver or a webhook."""
 
     __tablename__ = "delivery"
     __table_args__ = (
@@ -179,7 +250,8 @@ class Delivery(Base):
     next_attempt_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     """None once it is not PENDING."""
     last_status: Mapped[int | None]
-    """DIMSE status of the last C-STORE response; None: there was no response."""
+    """DIMSE status of the last C-STORE response; of other protocols 0 for taken, else the HTTP
+    status or 1. None: there was no response."""
     last_error: Mapped[str] = mapped_column(FreeText(), default="")
     lease_owner: Mapped[str | None] = mapped_column(String(255))
     """None under a lease that has not ended: published, not yet claimed."""
@@ -221,7 +293,10 @@ class Circuit(Base):
 
 
 class ResultObject(Base):
-    """A DICOM object that was made of a study; its bytes are frozen on disk."""
+    """What was made of a study, its bytes frozen on disk: a DICOM object, or a message (flag).
+
+    A message has a UID as DICOM objects have, but no series and no SOP class ("").
+    """
 
     __tablename__ = "result_object"
 
@@ -285,6 +360,22 @@ class Analysis(Base):
             "uq_analysis_current",
             "study_id",
             unique=True,
+            sqlite_where=text("superseded_at IS NULL"),
+            postgresql_where=text("superseded_at IS NULL"),
+        ),
+        # The worklist's pages: of one outcome, or of all, the latest first.
+        Index(
+            "ix_analysis_current_outcome",
+            "outcome",
+            "finished_at",
+            "id",
+            sqlite_where=text("superseded_at IS NULL"),
+            postgresql_where=text("superseded_at IS NULL"),
+        ),
+        Index(
+            "ix_analysis_current_finished",
+            "finished_at",
+            "id",
             sqlite_where=text("superseded_at IS NULL"),
             postgresql_where=text("superseded_at IS NULL"),
         ),

@@ -25,6 +25,7 @@ from worker.settings.remote import RemoteSettings
 from worker.settings.sources import SourceSettings
 from worker.settings.study import StudySettings
 from worker.settings.sweep import ScheduleSettings, SweepSettings
+from worker.settings.worklist import WorklistSettings
 
 ENVIRONMENT_PREFIX = "FRACTURE_SCREEN_"
 
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     promotion: PromotionSettings = PromotionSettings()
     delivery: DeliverySettings = DeliverySettings()
     sweep: SweepSettings = SweepSettings()
+    worklist: WorklistSettings = WorklistSettings()
     destinations: tuple[Destination, ...] = Field(
         (), description="Where results go; in the file one [[destinations]] table each."
     )

@@ -1,0 +1,1 @@
+"""Messages to systems that take no DICOM: HL7 results and webhooks. Findings, never an order."""

@@ -1,0 +1,1 @@
+"""Health, metrics and alarms, on a port of their own."""

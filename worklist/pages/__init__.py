@@ -1,0 +1,1 @@
+"""What a browser gets: one module per page."""

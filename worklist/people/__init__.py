@@ -1,0 +1,1 @@
+"""Who uses the worklist: accounts, sessions, roles, and the trail of what they did."""

@@ -17,7 +17,7 @@ class Pictures(Protocol):
     """
 
     def radiograph(self, path: str, frame_number: int) -> bytes:
-        """PNG, 8-bit grey, of one frame (1-based), drawn as `worker.overlay.rendered_shape` says."""
+        """PNG, 8-bit grey, of one frame (1-based), as large as its heatmap."""
 
     def heatmap(self, path: str) -> bytes:
         """PNG, RGB, of a heatmap result without its caption: as large as its radiograph's."""

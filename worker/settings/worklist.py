@@ -18,7 +18,7 @@ class WorklistSettings(Section):
     tls_key_file: Path | None = Field(None, description="The certificate's key, PEM.")
     viewer_url: str = Field(
         "",
-        description="Link into the hospital's viewer, with {study_instance_uid} in it; empty: none.",
+        description="Link into the hospital's viewer, with {study_instance_uid}; empty: none.",
     )
     session_idle_minutes: float = Field(
         30, gt=0, description="Minutes without a request after which one has to sign in again."

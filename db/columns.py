@@ -46,11 +46,16 @@ class FreeText(TypeDecorator[str]):
         """Replace what the databases refuse."""
         if value is None:
             return None
-        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+        return storable(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         """Give the text back as it is."""
         return value
+
+
+def storable(text: str) -> str:
+    """Text without what PostgreSQL refuses (NUL) or both databases do (lone surrogates)."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def terms(enumeration: type[StrEnum]) -> Enum:

@@ -6,7 +6,8 @@ LedgerError
 ├── LedgerOutOfDate     the tables are older or newer than this version of the program
 ├── ModelMoveRefused    a model may not be used for that: see LEGAL_MODEL_MOVES
 ├── ReviewRefused       a review names what the ledger does not know
-└── SweepRefused        a sweep is not known, or not in a state that allows it
+├── SweepRefused        a sweep is not known, or not in a state that allows it
+└── AccountRefused      an account cannot be entered or changed
 """
 
 
@@ -36,3 +37,7 @@ class ReviewRefused(LedgerError):
 
 class SweepRefused(LedgerError):
     """What was asked of a sweep cannot be done; the message says why."""
+
+
+class AccountRefused(LedgerError):
+    """An account cannot be entered or changed; the message says why and what to do."""

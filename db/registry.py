@@ -193,9 +193,9 @@ class ModelRegistry:
             record_event(session, actor, action, subject, details, self._clock())
 
     def events(self, limit: int = 100, subject: str | None = None) -> list[AuditRecord]:
-        """The last lines of the audit trail, newest first."""
+        """The last lines of the audit trail that tell of models, newest first."""
         with transaction(self._engine) as session:
-            return recent_events(session, limit, subject)
+            return recent_events(session, limit, subject, "model ")
 
     def _move(self, session: Session, row: ModelVersion, target: ModelState) -> None:
         """One conditional UPDATE, written at once: two champions never stand side by side."""

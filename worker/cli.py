@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from worker.commands import drift, files, model, registry, scope, services, shadow, studies
+from worker.commands.audit import audit_app
 from worker.commands.console import fail
 from worker.commands.data import data_app
 from worker.commands.deliveries import deliveries_app
@@ -14,6 +15,7 @@ from worker.commands.explanations import explanations_app
 from worker.commands.installation import certs_app, conformance, db_app, settings_app
 from worker.commands.reviews import reviews_app
 from worker.commands.sweeps import sweep_app
+from worker.commands.users import users_app
 
 app = typer.Typer(
     name="fracture-screen",
@@ -55,6 +57,8 @@ app.add_typer(settings_app, name="settings")
 app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(certs_app, name="certs")
 app.add_typer(sweep_app, name="sweep")
+app.add_typer(users_app, name="users")
+app.add_typer(audit_app, name="audit")
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """What the pages are made of, put together by `worker.worklist_parts`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
+
+from worklist.people.throttle import SignInThrottle
 
 
 class Pictures(Protocol):
@@ -39,7 +41,8 @@ class SessionRules:
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxy:
-    """A reverse proxy that signs people in: its addresses, and the header with their name."""
+    """A reverse proxy that signs people in: its addresses or networks, and the header with their
+    name."""
 
     addresses: tuple[str, ...]
     header: str
@@ -59,3 +62,5 @@ class Parts:
     """Template of a link into the hospital's viewer, with {study_instance_uid}; "": none."""
     sessions: SessionRules
     trusted_proxy: TrustedProxy | None
+    throttle: SignInThrottle = field(default_factory=SignInThrottle)
+    """Of failed sign-ins per address."""

@@ -177,7 +177,7 @@ def history(
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """The audit trail: who changed which model, when, and by what figures.
+    """Who changed which model, when, and by what figures. All of the trail: `audit list`.
 
     Example: `fracture-screen model history --json`
     """

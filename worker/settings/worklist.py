@@ -1,8 +1,9 @@
 """[worklist]: the web page for readers."""
 
+from ipaddress import ip_network
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from worker.settings.fields import Port, Section
 
@@ -35,12 +36,24 @@ class WorklistSettings(Section):
     )
     trusted_proxies: tuple[str, ...] = Field(
         (),
-        description="Addresses of reverse proxies whose trusted_header is believed; none: nobody "
-        "signs in by it.",
+        description="Addresses or networks of reverse proxies whose trusted_header is believed; "
+        "none: nobody signs in by it.",
     )
     trusted_header: str = Field(
         "X-Forwarded-User", description="Header in which such a proxy names who signed in there."
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            try:
+                ip_network(address, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f'{address!r} is no address; give one such as "10.0.0.5" or "10.0.0.0/28"'
+                ) from None
+        return value
 
     @model_validator(mode="after")
     def _check_tls(self) -> "WorklistSettings":

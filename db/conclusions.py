@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db.dead_letters import withdraw_outdated
 from db.records import ClaimedStudy, Conclusion, NewResultObject
 from db.states import DeliveryState, Outcome, StudyState
+from db.study_headers import record_header
 from db.tables import Analysis, Delivery, Finding, ResultObject, Study
 from db.transitions import NEXT_REVISION, move_deliveries, move_studies
 
@@ -36,9 +37,11 @@ def conclude(
     _supersede(session, claim.study_id, now)
     results = _results(session, claim.study_id, conclusion.results, now)
     session.add(_analysis(claim, conclusion, results, started_at, now))
+    if conclusion.header is not None:
+        record_header(session, claim.study_id, conclusion.header)
     session.flush()
     withdraw_outdated(session, claim.study_id, now)
-    _add_deliveries(session, results, conclusion.destinations, now)
+    _add_deliveries(session, _wanted_deliveries(results, conclusion.results), now)
     return True
 
 
@@ -121,7 +124,9 @@ def _results(
     }
     for result in wanted:
         if result.sop_instance_uid not in rows:
-            row = ResultObject(study_id=study_id, created_at=now, **asdict(result))
+            values = asdict(result)
+            del values["destinations"]
+            row = ResultObject(study_id=study_id, created_at=now, **values)
             rows[result.sop_instance_uid] = row
     return list(rows.values())
 
@@ -145,6 +150,7 @@ def _analysis(
         started_at=started_at,
         finished_at=now,
         sweep_id=claim.sweep_id,
+        unflagged_reason=conclusion.unflagged_reason,
         findings=[Finding(**asdict(finding)) for finding in conclusion.findings],
         results=results,
     )
@@ -166,32 +172,46 @@ def _failed_analysis(study: Study, reason: str, started_at: datetime, now: datet
     )
 
 
-def _add_deliveries(
-    session: Session, results: Sequence[ResultObject], destinations: Sequence[str], now: datetime
-) -> None:
-    of_results = Delivery.result_object_id.in_([result.id for result in results])
-    # Wanted once more, for example after a return to an earlier model.
-    move_deliveries(
-        session,
-        DeliveryState.WITHDRAWN,
-        DeliveryState.PENDING,
-        of_results,
-        Delivery.destination.in_(destinations),
-        attempts=0,
-        next_attempt_at=now,
-        last_error="",
-    )
+def _wanted_deliveries(
+    rows: Sequence[ResultObject], results: Sequence[NewResultObject]
+) -> list[tuple[int, str]]:
+    """(row, destination), each once, in the order of the results."""
+    ids = {row.sop_instance_uid: row.id for row in rows}
+    wanted = [
+        (ids[result.sop_instance_uid], destination)
+        for result in results
+        for destination in result.destinations
+    ]
+    return list(dict.fromkeys(wanted))
+
+
+def _add_deliveries(session: Session, wanted: Sequence[tuple[int, str]], now: datetime) -> None:
+    by_destination: dict[str, list[int]] = {}
+    for result_id, destination in wanted:
+        by_destination.setdefault(destination, []).append(result_id)
+    for destination, ids in by_destination.items():
+        # Wanted once more, for example after a return to an earlier model.
+        move_deliveries(
+            session,
+            DeliveryState.WITHDRAWN,
+            DeliveryState.PENDING,
+            Delivery.result_object_id.in_(ids),
+            Delivery.destination == destination,
+            attempts=0,
+            next_attempt_at=now,
+            last_error="",
+        )
+    of_results = Delivery.result_object_id.in_({result_id for result_id, _ in wanted})
     existing = set(
         session.execute(select(Delivery.result_object_id, Delivery.destination).where(of_results))
     )
     session.add_all(
         Delivery(
-            result_object_id=result.id,
+            result_object_id=result_id,
             destination=destination,
             state=DeliveryState.PENDING,
             next_attempt_at=now,
         )
-        for result in results
-        for destination in dict.fromkeys(destinations)
-        if (result.id, destination) not in existing
+        for result_id, destination in wanted
+        if (result_id, destination) not in existing
     )

@@ -17,6 +17,8 @@ from db.states import DeliveryState
 from db.tables import Delivery, ResultObject
 from db.transitions import move_deliveries
 
+_MINUTE = timedelta(minutes=1)
+
 
 def due_deliveries(
     session: Session, limit: int, hold: timedelta, now: datetime
@@ -68,6 +70,34 @@ def claim_deliveries(
         ClaimedDelivery(delivery.id, sop_instance_uid, path, delivery.attempts)
         for delivery, sop_instance_uid, path in rows
     ]
+
+
+def postpone_over_rate(
+    session: Session, study_id: int, destination: str, per_minute: int, now: datetime
+) -> datetime | None:
+    """Put a group off if the destination had `per_minute` objects within a minute; until when.
+
+    Those put off share the minutes to come, so that they don't all come back at once. None: it may
+    go. Two workers of one destination may let one more pass.
+    """
+    to_destination = Delivery.destination == destination
+    lately = Delivery.sent_at > now - _MINUTE
+    sent = session.scalar(select(func.count()).where(to_destination, lately)) or 0
+    if sent < per_minute:
+        return None
+    pending = Delivery.state == DeliveryState.PENDING
+    put_off = select(func.count()).where(
+        to_destination, pending, Delivery.next_attempt_at > now, Delivery.attempts == 0
+    )
+    until = now + _MINUTE * (1 + (session.scalar(put_off) or 0) // per_minute)
+    unclaimed = or_(_is_unleased(now), Delivery.lease_owner.is_(None))
+    session.execute(
+        update(Delivery)
+        .where(_in_group(study_id, destination), _is_due(now), unclaimed)
+        .values(next_attempt_at=until, lease_owner=None, lease_expires_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    return until
 
 
 def record_delivery(

@@ -46,6 +46,7 @@ def own_series(session: Session, study_instance_uid: str) -> frozenset[str]:
             select(ResultObject.series_instance_uid)
             .join(Study, Study.id == ResultObject.study_id)
             .where(Study.study_instance_uid == study_instance_uid)
+            .where(ResultObject.series_instance_uid != "")  # messages have none
         )
     )
 

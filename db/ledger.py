@@ -135,7 +135,7 @@ class Ledger:
             return queueing.claim_study(session, study_id, revision, owner, lease, self._clock())
 
     def conclude(self, claim: ClaimedStudy, conclusion: Conclusion, started_at: datetime) -> bool:
-        """Record an analysis with findings, result objects and one delivery per destination.
+        """Record an analysis with findings, result objects and a delivery per destination of each.
 
         All in one transaction, which also supersedes the study's previous analysis. A result
         object whose UID is known is reused: the ledger keeps the row, the path and the digest
@@ -182,6 +182,15 @@ class Ledger:
         with self._transaction() as session:
             return deliveries.claim_deliveries(
                 session, study_id, destination, owner, lease, self._clock()
+            )
+
+    def postpone_over_rate(
+        self, study_id: int, destination: str, per_minute: int
+    ) -> datetime | None:
+        """Put a group off if the destination had so many objects within a minute; until when."""
+        with self._transaction() as session:
+            return deliveries.postpone_over_rate(
+                session, study_id, destination, per_minute, self._clock()
             )
 
     def record_delivery(

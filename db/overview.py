@@ -135,6 +135,7 @@ def _analysis_summary(analysis: Analysis) -> AnalysisSummary:
         finished_at=analysis.finished_at,
         findings=tuple(_finding(finding) for finding in analysis.findings),
         results=tuple(_result_summary(result) for result in analysis.results),
+        unflagged_reason=analysis.unflagged_reason,
     )
 
 

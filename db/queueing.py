@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.conclusions import attempts_spent, give_up, queue_again
 from db.records import ClaimedInstance, ClaimedStudy, QueuedStudy, ReleasedStudy
-from db.states import StudyState
-from db.tables import Analysis, Instance, Study
+from db.states import FlagKind, StudyState
+from db.tables import Analysis, Delivery, Instance, ResultObject, Study, SweepStudy
 from db.transitions import move_studies
 
 _LEASE_LOST = "the worker died or ran out of time"
@@ -111,7 +111,30 @@ def claim_study(
                 Analysis.results.any(),
             )
         ),
+        reported_at_source=_is_reported(session, study),
+        told=_told(session, study_id),
     )
+
+
+def _is_reported(session: Session, study: Study) -> bool:
+    found = select(SweepStudy.id).where(
+        SweepStudy.sweep_id == study.sweep_id,
+        SweepStudy.study_instance_uid == study.study_instance_uid,
+        SweepStudy.reported.is_(True),
+    )
+    return study.sweep_id is not None and session.scalar(found) is not None
+
+
+def _told(session: Session, study_id: int) -> frozenset[str]:
+    # An attempt whose answer was lost may have arrived.
+    sent = or_(Delivery.sent_at.is_not(None), Delivery.attempts > 0)
+    of_messages = ResultObject.kind.in_(list(FlagKind))
+    names = (
+        select(Delivery.destination)
+        .join(ResultObject)
+        .where(ResultObject.study_id == study_id, of_messages, sent)
+    )
+    return frozenset(session.scalars(names))
 
 
 def _release(session: Session, study: Study, max_attempts: int, now: datetime) -> ReleasedStudy:

@@ -5,7 +5,7 @@ All times are timezone-aware. All paths are POSIX paths relative to the data fol
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from db.states import CircuitState, DeliveryState, Outcome, StudyState
@@ -97,6 +97,10 @@ class ClaimedStudy:
     """The sweep that brought it; None: triage."""
     delivered_outcome: Outcome | None = None
     """Of the analysis that this one will supersede, if it has result objects."""
+    reported_at_source: bool = False
+    """Whether the source of its sweep has a report of it that is not ours."""
+    told: frozenset[str] = frozenset()
+    """Destinations that an earlier message about it went to, or may have gone to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,29 @@ class NewResultObject:
     path: str
     sha256: str
     size: int
+    destinations: tuple[str, ...] = ()
+    """Names of those that it is to be delivered to."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyHeader:
+    """What a study's first readable instance says of patient and study; "" where it says nothing.
+
+    The only record with patient data.
+    """
+
+    patient_name: str
+    """As people read it: "family, given" of the alphabetic group, or of the first there is."""
+    patient_name_folded: str
+    """Of all groups, as `db.study_headers.fold` makes it."""
+    patient_id: str
+    patient_birth_date: date | None
+    patient_sex: str
+    accession_number: str
+    study_date: date | None
+    study_description: str
+    body_parts: str
+    """Body Part Examined of its radiographs, each once, by ", "."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +180,10 @@ class Conclusion:
     """The study's, in [0, 1]; None where nothing was analysed."""
     findings: Sequence[NewFinding]
     results: Sequence[NewResultObject]
-    destinations: Sequence[str]
-    """Names of the destinations that every result object goes to."""
+    header: StudyHeader | None = None
+    """None: no instance could be read; what an earlier analysis recorded stays."""
+    unflagged_reason: str | None = None
+    """Why no message was made for receivers that would have got one; None: none was withheld."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +337,8 @@ class AnalysisSummary:
     finished_at: datetime
     findings: tuple[NewFinding, ...]
     results: tuple[ResultSummary, ...]
+    unflagged_reason: str | None = None
+    """Why no message was made for receivers that would have got one; None: none was withheld."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,15 @@ class Role(StrEnum):
     """Also people, the audit trail and exports."""
 
 
+class FlagKind(StrEnum):
+    """Results that are messages to systems without DICOM."""
+
+    HL7 = "hl7"
+    """An HL7 v2 message, as it goes out."""
+    WEBHOOK = "webhook"
+    """The JSON body of a web hook."""
+
+
 LEGAL_STUDY_MOVES: Mapping[StudyState, frozenset[StudyState]] = MappingProxyType(
     {
         StudyState.RECEIVING: frozenset({StudyState.READY, StudyState.FAILED}),

@@ -113,3 +113,5 @@ class SweptStudy:
     previous_probability: float | None
     expected: int
     arrived: int
+    unflagged_reason: str = ""
+    """Why no message was made for receivers that would have got one; "": none was withheld."""

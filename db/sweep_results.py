@@ -107,4 +107,5 @@ def _swept(item: SweepStudy, analysis: Analysis | None) -> SweptStudy:
         previous_probability=item.previous_probability,
         expected=item.expected,
         arrived=item.arrived,
+        unflagged_reason=(analysis.unflagged_reason or "") if analysis else "",
     )

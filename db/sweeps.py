@@ -251,6 +251,10 @@ class Sweeps:
         """Not for this sweep."""
         self._change(item_id, state=SweepStudyState.EXCLUDED, reason=reason)
 
+    def note_report(self, item_id: int, *, reported: bool) -> None:
+        """Whether the source has a report of the study that is not ours."""
+        self._change(item_id, reported=reported)
+
     def begin_files(self, sweep_id: int, study_instance_uid: str, until: datetime) -> int:
         """Files of a study are taken in now, once more perhaps; the study's number here."""
         with transaction(self._engine) as session:

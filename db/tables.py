@@ -1,4 +1,4 @@
-"""The tables. UIDs, digests, states and numbers only: no patient data in any column.
+"""The tables: UIDs, digests, states and numbers; patient data in `StudyHeader` alone.
 
 Rows never leave `db`; a change here needs a migration in `migrations/versions/`.
 """
@@ -113,6 +113,8 @@ class SweepStudy(Base):
     previous_outcome: Mapped[Outcome | None] = mapped_column(terms(Outcome))
     """Of the analysis that the ledger had when the study was taken."""
     previous_probability: Mapped[float | None]
+    reported: Mapped[bool | None]
+    """Whether the source has a report of it that is not ours; None: not asked."""
 
 
 class Study(Base):
@@ -240,6 +242,7 @@ class Delivery(Base):
         UniqueConstraint("result_object_id", "destination"),
         Index(None, "state", "next_attempt_at"),
         Index(None, "state", "confirm_at"),
+        Index(None, "destination", "sent_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -396,6 +399,8 @@ class Analysis(Base):
     superseded_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     sweep_id: Mapped[int | None] = mapped_column(ForeignKey(Sweep.id), index=True)
     """The sweep that had it made, in retrospect; None: triage."""
+    unflagged_reason: Mapped[str | None] = mapped_column(FreeText())
+    """Why no message was made for receivers that would have got one; None: none was withheld."""
     findings: Mapped[list[Finding]] = relationship(order_by=Finding.id)
     results: Mapped[list[ResultObject]] = relationship(
         secondary=analysis_result, order_by=ResultObject.id

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 from uuid import uuid4
 
 from pydicom import Dataset
@@ -24,24 +26,17 @@ def write_result(dataset: Dataset, path: Path, *, frozen: bool = False) -> None:
     writers, the first wins, and the second finds its bytes. Raises SpoolError when it cannot be
     written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     dataset.file_meta = _file_meta(dataset)
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            dataset.save_as(file, enforce_file_format=True)
-            file.flush()
-            os.fsync(file.fileno())
-        if frozen:
-            _link_once(temporary, path)
-        else:
-            temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise SpoolError(f"cannot write {path.name}: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    _write(path, lambda file: dataset.save_as(file, enforce_file_format=True), frozen=frozen)
+
+
+def write_message(content: bytes, path: Path) -> None:
+    """Write a result that is no DICOM object likewise, frozen. Raises SpoolError."""
+
+    def write(file: BinaryIO) -> None:
+        file.write(content)
+
+    _write(path, write, frozen=True)
 
 
 def is_own_result(dataset: Dataset) -> bool:
@@ -62,6 +57,26 @@ def _bears_our_name(dataset: Dataset) -> bool:
         return False
     equipment = [dataset, *(dataset.get("ContributingEquipmentSequence") or [])]
     return any(str(item.get("Manufacturer", "")).strip() == MANUFACTURER for item in equipment)
+
+
+def _write(path: Path, write: Callable[[BinaryIO], None], *, frozen: bool) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if frozen:
+            _link_once(temporary, path)
+        else:
+            temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise SpoolError(f"cannot write {path.name}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _file_meta(dataset: Dataset) -> FileMetaDataset:

@@ -14,6 +14,21 @@ RADIOGRAPH_SOP_CLASSES: tuple[str, ...] = (
 )
 """SOP classes that are analysed."""
 
+REPORT_SOP_CLASSES: frozenset[str] = frozenset(
+    {
+        str(uid.BasicTextSRStorage),
+        str(uid.EnhancedSRStorage),
+        str(uid.ComprehensiveSRStorage),
+        str(uid.Comprehensive3DSRStorage),
+        str(uid.ExtensibleSRStorage),
+        str(uid.EncapsulatedPDFStorage),
+        str(uid.EncapsulatedCDAStorage),
+    }
+)
+"""SOP classes that a radiologist's report may be of; not those of doses and of other programs."""
+REPORT_MODALITIES: frozenset[str] = frozenset({"SR", "DOC"})
+"""Modality (0008,0060) of such a series; doses are SR, too."""
+
 _EVERY_STORAGE_CLASS = tuple(
     str(context.abstract_syntax) for context in AllStoragePresentationContexts
 )

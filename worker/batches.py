@@ -143,10 +143,16 @@ class Batch:
                 screening = screen_claim(self._settings, self._screener, claim, sources)
             else:
                 screening = self._screening(claim, sources, list(filter(_is_looked, seen)))
-            sends = screening.results and self._sends(claim)
-            names = self._settings.destination_names if sends else ()
-            model = self._screener.model
-            record_screening(self._ledger, claim, model, screening, started_at, names)
+            record_screening(
+                self._settings,
+                self._ledger,
+                claim,
+                sources,
+                self._screener.model,
+                screening,
+                started_at,
+                sends=bool(screening.results) and self._sends(claim),
+            )
         except Exception as error:  # the boundary: the other studies of the batch must go on
             return error
         return None

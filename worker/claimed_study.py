@@ -1,6 +1,7 @@
 """A claimed study: its sources, and its screening put into the ledger."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -9,9 +10,11 @@ from db.ledger import Ledger
 from db.records import ClaimedStudy, Conclusion
 from models.prediction import ModelIdentity
 from worker.composition import utc_now
+from worker.flags import make_flags
 from worker.results import Source
 from worker.screening import Looked, Screener, Screening
 from worker.settings import Settings
+from worker.study_header import first_header, study_header
 
 _log = structlog.get_logger(__name__)
 
@@ -46,14 +49,25 @@ def screen_claim(
 
 
 def record_screening(
+    settings: Settings,
     ledger: Ledger,
     claim: ClaimedStudy,
+    sources: Sequence[Source],
     model: ModelIdentity,
     screening: Screening,
     started_at: datetime,
-    destinations: Sequence[str],
+    *,
+    sends: bool = True,
 ) -> bool:
-    """Conclude the study; False if it moved on meanwhile."""
+    """Conclude the study; False if it moved on meanwhile.
+
+    Args:
+        sends: whether its results go out; False: they are kept here.
+    """
+    header = first_header(sources)
+    flags = make_flags(settings, claim, sources, model, screening, header, utc_now(), sends=sends)
+    destinations = settings.pacs_names if sends else ()
+    results = [replace(one, destinations=destinations) for one in screening.results]
     conclusion = Conclusion(
         model_name=model.name,
         model_version=model.version,
@@ -62,8 +76,9 @@ def record_screening(
         reason=screening.verdict.reason,
         probability=screening.verdict.probability,
         findings=screening.findings,
-        results=screening.results,
-        destinations=destinations,
+        results=(*results, *flags.messages),
+        header=None if header is None else study_header(header, screening.findings),
+        unflagged_reason=flags.withheld,
     )
     recorded = ledger.conclude(claim, conclusion, started_at)
     _log.info(
@@ -72,5 +87,7 @@ def record_screening(
         revision=claim.revision,
         outcome=screening.verdict.outcome,
         seconds=round((utc_now() - started_at).total_seconds(), 3),
+        messages=len(flags.messages),
+        no_message=flags.withheld,
     )
     return recorded

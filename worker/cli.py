@@ -12,6 +12,7 @@ from worker.commands.data import data_app
 from worker.commands.deliveries import deliveries_app
 from worker.commands.experiments import experiment_app
 from worker.commands.explanations import explanations_app
+from worker.commands.flags import flags_app
 from worker.commands.installation import certs_app, conformance, db_app, settings_app
 from worker.commands.reviews import reviews_app
 from worker.commands.sweeps import sweep_app
@@ -55,6 +56,7 @@ app.add_typer(experiment_app, name="experiment")
 app.add_typer(db_app, name="db")
 app.add_typer(settings_app, name="settings")
 app.add_typer(deliveries_app, name="deliveries")
+app.add_typer(flags_app, name="flags")
 app.add_typer(certs_app, name="certs")
 app.add_typer(sweep_app, name="sweep")
 app.add_typer(users_app, name="users")

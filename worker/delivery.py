@@ -1,9 +1,8 @@
-"""Step 8: a study's results to one destination, on one association, each with its own status."""
+"""Step 8: a study's results to one destination, on one connection, each with its own status."""
 
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import structlog
 
@@ -11,9 +10,10 @@ from db.errors import LedgerUnavailable
 from db.ledger import Ledger
 from db.records import ClaimedDelivery
 from dicom_node.retry_classes import RetryClass
-from dicom_node.storage_scu import StoreResult, send_instances
-from worker.destinations import Breaker, Randomness, next_try, remote_of
-from worker.settings import Destination, Settings
+from worker.destinations import Breaker, Randomness, next_try
+from worker.senders import Parcel, Sender, make_senders
+from worker.settings import Settings
+from worklist.flags.answers import Answer
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class Deliverer:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings.delivery
-        self._destinations = {one.name: one for one in settings.destinations}
+        self._senders = make_senders(settings, clock)
         self._data_folder = settings.data_folder.resolve()
         self._ledger = ledger
         self._clock = clock
@@ -47,10 +47,12 @@ class Deliverer:
 
     def deliver(self, study_id: int, destination: str, owner: str) -> None:
         """Claim, send and record; a repeated call finds nothing left to claim."""
+        sender = self._senders.get(destination)
+        if sender is not None and self._is_put_off(study_id, destination, sender.per_minute):
+            return
         lease = timedelta(seconds=self._settings.lease_s)
         claimed = self._ledger.claim_deliveries(study_id, destination, owner, lease)
-        known = self._destinations.get(destination)
-        if known is None:
+        if sender is None:
             reason = f"destination {destination} is no longer in the settings"
             self._give_up(claimed, owner, reason)
             return
@@ -60,65 +62,77 @@ class Deliverer:
         self._give_up(
             spent, owner, f"gave up after {tries} tries: the worker died or ran out of time"
         )
-        self._send(known, [one for one in claimed if one not in spent], owner)
+        self._send(sender, destination, [one for one in claimed if one not in spent], owner)
 
-    def _send(self, destination: Destination, claimed: list[ClaimedDelivery], owner: str) -> None:
+    def _is_put_off(self, study_id: int, destination: str, per_minute: int | None) -> bool:
+        if per_minute is None:
+            return False
+        until = self._ledger.postpone_over_rate(study_id, destination, per_minute)
+        if until is not None:
+            _log.info("delivery_put_off", study_id=study_id, destination=destination, until=until)
+        return until is not None
+
+    def _send(
+        self, sender: Sender, destination: str, claimed: list[ClaimedDelivery], owner: str
+    ) -> None:
         if not claimed:
             return
-        waiting = iter(claimed)
+        parcels = {
+            Parcel(one.sop_instance_uid, self._data_folder / one.path): one for one in claimed
+        }
 
-        def record(result: StoreResult) -> None:
-            self._record(next(waiting), result, owner, destination)
+        def record(parcel: Parcel, answer: Answer) -> None:
+            self._record(parcels[parcel], answer, owner, destination, asked=sender.is_asked)
 
-        paths: list[Path] = [self._data_folder / one.path for one in claimed]
-        results = send_instances(
-            remote_of(destination),
-            paths,
-            calling_ae_title=destination.calling_ae_title or self._settings.calling_ae_title,
-            timeout_s=self._settings.timeout_s,
-            budget_s=max(0.0, self._settings.lease_s - 2 * self._settings.timeout_s),
-            on_result=record,
-        )
-        self._report_health(destination.name, results, max(one.attempts for one in claimed))
+        budget_s = max(0.0, self._settings.lease_s - 2 * sender.timeout_s)
+        answers = sender.send(list(parcels), budget_s, record)
+        self._report_health(destination, answers, max(one.attempts for one in claimed))
 
-    def _report_health(
-        self, destination: str, results: Sequence[StoreResult], attempts: int
-    ) -> None:
-        broken = next((result for result in results if result.unreachable), None)
+    def _report_health(self, destination: str, answers: Sequence[Answer], attempts: int) -> None:
+        broken = next((answer for answer in answers if answer.unreachable), None)
         if broken is not None:
             self._breaker.failed(destination, broken.error, attempts)
-        elif any(result.status is not None for result in results):
+        elif any(answer.status is not None for answer in answers):
             self._breaker.answered(destination)
 
     def _record(
         self,
         delivery: ClaimedDelivery,
-        result: StoreResult,
+        answer: Answer,
         owner: str,
-        destination: Destination,
+        destination: str,
+        *,
+        asked: bool,
     ) -> None:
-        again_at = None
-        if result.retry_class is RetryClass.TRANSIENT:
-            again_at = next_try(
-                delivery.attempts,
-                self._settings.maximum_tries,
-                self._settings,
-                self._randomness,
-                self._clock,
-            )
-        confirmed = destination.commitment or destination.read_back
+        again_at = self._again_at(delivery, answer)
         self._insist(
             lambda: self._ledger.record_delivery(
                 delivery.delivery_id,
                 owner,
-                sent=result.stored,
-                status=result.status,
-                error=result.error,
+                sent=answer.taken,
+                status=answer.status,
+                error=answer.error,
                 next_attempt_at=again_at,
-                confirm_at=self._clock() if confirmed else None,
+                confirm_at=self._clock() if asked else None,
             )
         )
-        _log_result(delivery, result, destination.name, again_at)
+        _log_answer(delivery, answer, destination, again_at)
+
+    def _again_at(self, delivery: ClaimedDelivery, answer: Answer) -> datetime | None:
+        """When it is tried again; None: it is not."""
+        if answer.retry_class is not RetryClass.TRANSIENT:
+            return None
+        again_at = next_try(
+            delivery.attempts,
+            self._settings.maximum_tries,
+            self._settings,
+            self._randomness,
+            self._clock,
+        )
+        if again_at is None or answer.pause_s is None:
+            return again_at
+        asked_for = min(answer.pause_s, self._settings.maximum_backoff_s)
+        return max(again_at, self._clock() + timedelta(seconds=asked_for))
 
     def _insist(self, record: Callable[[], None]) -> None:
         """Wait for a ledger that is away: an answer that is not recorded means sending again."""
@@ -147,12 +161,12 @@ class Deliverer:
             _log.critical("delivery_failed", reason=reason, objects=len(claimed))
 
 
-def _log_result(
-    delivery: ClaimedDelivery, result: StoreResult, destination: str, again_at: datetime | None
+def _log_answer(
+    delivery: ClaimedDelivery, answer: Answer, destination: str, again_at: datetime | None
 ) -> None:
-    if result.stored and not result.warning:
+    if answer.retry_class is RetryClass.SUCCESS:
         event, write = "result_sent", _log.info
-    elif result.stored:
+    elif answer.taken:
         event, write = "result_sent_with_warning", _log.warning
     else:
         event = "delivery_postponed" if again_at else "delivery_failed"
@@ -161,8 +175,8 @@ def _log_result(
         event,
         sop_instance_uid=delivery.sop_instance_uid,
         destination=destination,
-        status=None if result.status is None else f"0x{result.status:04X}",
-        problem=result.problem,
-        reason=result.error,
+        status=None if answer.status is None else f"0x{answer.status:04X}",
+        problem=answer.problem,
+        reason=answer.error,
         attempt=delivery.attempts,
     )

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Column, Table
 from sqlalchemy.engine import make_url
@@ -93,8 +94,8 @@ def _circuits(settings: Settings, known: Sequence[CircuitSummary]) -> list[Circu
     """Of each destination in the settings; one that never failed is CLOSED."""
     found = {circuit.destination: circuit for circuit in known}
     return [
-        found.get(one.name, CircuitSummary(one.name, CircuitState.CLOSED, 0, None, ""))
-        for one in settings.destinations
+        found.get(name, CircuitSummary(name, CircuitState.CLOSED, 0, None, ""))
+        for name in settings.destination_names
     ]
 
 
@@ -138,7 +139,7 @@ def settings_in_force(settings: Settings) -> list[tuple[str, Any, str]]:
         value: Any = settings
         for part in name.split("."):
             value = getattr(value, part)
-        if name in ("destinations", "peers"):
+        if isinstance(value, tuple) and any(isinstance(one, BaseModel) for one in value):
             value = [one.model_dump() for one in value]
         elif name.endswith("_url") and value:
             value = make_url(value).render_as_string(hide_password=True)

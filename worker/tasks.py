@@ -76,9 +76,9 @@ def register_screening(
         try:
             screener = current_screener()
             started_at = utc_now()
-            made = screen_claim(settings, screener, claim, sources_of(settings, claim))
-            names = settings.destination_names
-            if record_screening(ledger, claim, screener.model, made, started_at, names):
+            sources = sources_of(settings, claim)
+            made = screen_claim(settings, screener, claim, sources)
+            if record_screening(settings, ledger, claim, sources, screener.model, made, started_at):
                 screening = made
         except Exception as error:  # the boundary: the study must get its state
             broken = error

@@ -1,14 +1,16 @@
 """Studies of the backlog, screened together: each with its own end, quietly, and marked as such."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 
+from db import tables
 from db.ledger import Ledger
 from db.records import QueuedStudy, StudySummary
 from db.states import Outcome, StudyState
@@ -32,9 +34,17 @@ from tests.unit.db.ledger_factories import ManualClock
 from worker.app import SCREEN_BATCH_TASK, make_celery, queue_depth
 from worker.batches import MOST_HELD, BatchReader
 from worker.composition import open_spool
+from worker.flags import NEVER, NOT_SENT, REPORTED, TOO_OLD
 from worker.intake import Intake
 from worker.screening import Screener
-from worker.settings import Destination, Settings, StudySettings, load_settings
+from worker.settings import (
+    Destination,
+    Hl7Receiver,
+    Settings,
+    StudySettings,
+    SweepSettings,
+    load_settings,
+)
 from worker.sweeps.selection import Selection
 from worker.tasks import register_backlog
 
@@ -50,6 +60,7 @@ class Backlog:
     sweeps: Sweeps
     clock: ManualClock
     folder: Path
+    engine: Engine
     sweep_id: int = 0
 
     def fetch(self, *studies: str, instances: int = 1, delivers: bool = True) -> list[str]:
@@ -113,7 +124,7 @@ def backlog(tmp_path: Path, ledger_engine: Engine) -> Backlog:
     )
     clock = ManualClock()
     ledger, sweeps = Ledger(ledger_engine, clock), Sweeps(ledger_engine, clock)
-    return Backlog(settings, ledger, sweeps, clock, tmp_path / "in")
+    return Backlog(settings, ledger, sweeps, clock, tmp_path / "in", ledger_engine)
 
 
 def test_each_study_of_a_batch_has_its_own_outcome(backlog: Backlog) -> None:
@@ -129,6 +140,87 @@ def test_only_positives_have_results_and_go_out(backlog: Backlog) -> None:
     assert [result.kind for result in backlog.study(two).results] == ["overlay", "report"]
     assert all(len(result.deliveries) == 1 for result in backlog.study(two).results)
     assert not (backlog.settings.results_folder / "1").exists()
+
+
+def told(backlog: Backlog, uid: str) -> tuple[list[str], str | None]:
+    """Kinds of the study's results, and why no message was made."""
+    analysis = backlog.study(uid).analysis
+    assert analysis is not None
+    return [one.kind for one in analysis.results], analysis.unflagged_reason
+
+
+@pytest.fixture
+def telling(backlog: Backlog, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Backlog]:
+    """With a receiver of HL7; the phantoms are from 2026-03-04."""
+
+    def telling(today: datetime = NOW, **sweep: int) -> Backlog:
+        backlog.settings = backlog.settings.model_copy(
+            update={
+                "hl7": (Hl7Receiver(name="ris", host="127.0.0.1", port=1),),
+                "sweep": SweepSettings(**sweep),
+            }
+        )
+        monkeypatch.setattr("worker.claimed_study.utc_now", lambda: today)
+        return backlog
+
+    return telling
+
+
+def test_a_recent_study_that_nobody_reported_is_told_of(telling: Callable[..., Backlog]) -> None:
+    backlog = telling(NOW + timedelta(days=30))
+    (uid,) = backlog.fetch("one")
+    backlog.screen(screener_of(DEFINITE))
+    assert told(backlog, uid) == (["overlay", "report", "hl7"], None)
+    path = backlog.study(uid).results[-1].path
+    assert "RETROSPECTIVE^" in (backlog.settings.data_folder / path).read_text()
+
+
+@pytest.mark.parametrize(
+    ("days", "sweep", "why"),
+    [(31, {}, TOO_OLD), (0, {"notify_days": 0}, NEVER), (2, {"notify_days": 1}, TOO_OLD)],
+)
+def test_an_old_study_is_not_told_of_and_the_reason_is_recorded(
+    telling: Callable[..., Backlog], days: int, sweep: dict[str, int], why: str
+) -> None:
+    backlog = telling(NOW + timedelta(days=days), **sweep)
+    (uid,) = backlog.fetch("one")
+    backlog.screen(screener_of(DEFINITE))
+    assert told(backlog, uid) == (["overlay", "report"], why)
+    (line,) = backlog.sweeps.swept(backlog.sweep_id)
+    assert line.unflagged_reason == why
+
+
+def test_a_study_that_the_source_has_a_report_of_is_not_told_of(
+    telling: Callable[..., Backlog],
+) -> None:
+    backlog = telling()
+    one, two = backlog.fetch("one", "two")
+    with Session(backlog.engine) as session:
+        item_id = session.scalar(
+            select(tables.SweepStudy.id).where(tables.SweepStudy.study_instance_uid == one)
+        )
+    assert item_id is not None
+    backlog.sweeps.note_report(item_id, reported=True)
+    backlog.screen(screener_of(DEFINITE))
+    assert told(backlog, one) == (["overlay", "report"], REPORTED)
+    assert told(backlog, two) == (["overlay", "report", "hl7"], None)
+
+
+def test_what_a_sweep_keeps_to_itself_is_not_told_of_either(
+    telling: Callable[..., Backlog],
+) -> None:
+    backlog = telling()
+    (quiet,) = backlog.fetch("quiet")
+    backlog.screen(screener_of(NEGATIVE))
+    assert told(backlog, quiet) == ([], NOT_SENT)
+
+
+def test_a_quiet_result_has_its_header_recorded(backlog: Backlog) -> None:
+    backlog.fetch("quiet")
+    backlog.screen(screener_of(NEGATIVE))
+    with Session(backlog.engine) as session:
+        (row,) = session.scalars(select(tables.StudyHeader))
+    assert (row.patient_name, row.body_parts) == ("Synthetic, Phantom", "HAND")
 
 
 def test_results_say_that_they_are_retrospective(backlog: Backlog) -> None:

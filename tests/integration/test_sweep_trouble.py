@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
 from db.ledger import Ledger
 from db.session import make_engine, upgrade
@@ -120,6 +120,26 @@ def stage(tmp_path: Path, phantoms: list[Phantom]) -> Iterator[Stage]:
     ):
         yield Stage(archive, settings, Sweeps(engine, clock), clock, ledger)
     engine.dispose()
+
+
+def test_a_study_that_the_archive_has_a_report_of_is_claimed_with_that(
+    stage: Stage, phantoms: list[Phantom]
+) -> None:
+    report = Dataset()
+    report.StudyInstanceUID, report.SeriesInstanceUID = phantoms[0].study_instance_uid, "1.2.77"
+    report.SOPInstanceUID, report.Modality = "1.2.78", "SR"
+    report.StudyDate, report.StudyTime = f"{NOW:%Y%m%d}", f"{NOW:%H%M%S}"
+    stage.archive._headers.append(report)
+    stage.to_the_end(stage.sweep())
+
+    stage.ledger.mark_quiet_studies_ready(timedelta(0))
+    queued = stage.ledger.queue_ready_studies(10)
+    claims = [
+        stage.ledger.claim_study(one.study_id, one.revision, "worker", timedelta(minutes=1))
+        for one in queued
+    ]
+    reported = [one.study_instance_uid for one in claims if one and one.reported_at_source]
+    assert (len(claims), reported) == (STUDIES, [phantoms[0].study_instance_uid])
 
 
 def test_an_archive_that_does_as_it_is_asked(stage: Stage) -> None:

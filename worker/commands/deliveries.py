@@ -8,7 +8,7 @@ from rich.table import Table
 
 from db.ledger import Ledger
 from db.records import DeliveryFilter, DeliveryRecord
-from db.states import DeliveryState
+from db.states import DeliveryState, FlagKind
 from worker.commands.console import Json, out, print_json, settings_of
 from worker.composition import open_ledger
 from worker.errors import NothingToDo
@@ -166,4 +166,9 @@ def _as_json(delivery: DeliveryRecord) -> dict[str, Any]:  # Any: JSON
 
 
 def _status(delivery: DeliveryRecord) -> str:
-    return "" if delivery.last_status is None else f"0x{delivery.last_status:04X}"
+    """DIMSE's in hexadecimal, as the standard has it; HTTP's as people know it."""
+    if delivery.last_status is None:
+        return ""
+    if delivery.kind in set(FlagKind):
+        return str(delivery.last_status)
+    return f"0x{delivery.last_status:04X}"

@@ -136,5 +136,5 @@ def _announce(settings: Settings) -> None:
         f"fracture-screen: {listener.ae_title} listens on {listener.host}:{listener.port}, "
         f"data in {settings.data_folder.resolve()}"
     )
-    if not settings.destinations:
+    if not settings.destination_names:
         err.print("no destination is set: results stay in the data folder ([[destinations]])")

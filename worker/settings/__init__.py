@@ -7,6 +7,7 @@ settings reference. A file per section of the settings file; `root` joins them, 
 from worker.settings.delivery import DeliverySettings
 from worker.settings.destinations import Destination
 from worker.settings.fields import AETitle
+from worker.settings.hl7 import Hl7Receiver
 from worker.settings.limits import LimitSettings
 from worker.settings.listener import ListenerSettings, ListenerTlsSettings
 from worker.settings.loading import load_settings
@@ -18,11 +19,13 @@ from worker.settings.root import Settings
 from worker.settings.sources import Retrieval, SourceSettings
 from worker.settings.study import StudySettings
 from worker.settings.sweep import ScheduleSettings, SweepSettings
+from worker.settings.webhooks import WebhookReceiver
 
 __all__ = [
     "AETitle",
     "DeliverySettings",
     "Destination",
+    "Hl7Receiver",
     "LimitSettings",
     "ListenerSettings",
     "ListenerTlsSettings",
@@ -35,6 +38,7 @@ __all__ = [
     "SourceSettings",
     "StudySettings",
     "SweepSettings",
+    "WebhookReceiver",
     "field_reference",
     "load_settings",
 ]

@@ -5,10 +5,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from worker.settings.destinations import Destination
+from worker.settings.hl7 import Hl7Receiver
 from worker.settings.peers import PeerSettings
 from worker.settings.root import Settings
 from worker.settings.sources import SourceSettings
 from worker.settings.sweep import ScheduleSettings
+from worker.settings.webhooks import WebhookReceiver
 
 
 def field_reference() -> list[tuple[str, Any, str]]:
@@ -23,6 +25,8 @@ def known_names() -> list[str]:
         *Settings.model_fields,
         *names,
         *(f"destinations.{n}" for n in Destination.model_fields),
+        *(f"hl7.{n}" for n in Hl7Receiver.model_fields),
+        *(f"webhooks.{n}" for n in WebhookReceiver.model_fields),
         *(f"peers.{n}" for n in PeerSettings.model_fields),
         *(f"sources.{n}" for n in SourceSettings.model_fields),
         *(f"schedules.{n}" for n in ScheduleSettings.model_fields),

@@ -1,4 +1,4 @@
-"""What destinations and peers have in common: a remote AE, and TLS where we call it."""
+"""Who is called: by name and with TLS, and remote AEs, which destinations and peers are."""
 
 from pathlib import Path
 
@@ -8,11 +8,10 @@ from dicom_node.instance import OutboundTls
 from worker.settings.fields import AETitle, Section
 
 
-class RemoteSettings(Section):
-    """A remote AE by name; with `tls_ca_file` or `tls_pinned_sha256`, it is called by TLS."""
+class CalledSettings(Section):
+    """Somebody that we call; with `tls_ca_file` or `tls_pinned_sha256`, by TLS."""
 
     name: str = Field(min_length=1, max_length=64, description="Short unique name for people.")
-    ae_title: AETitle = Field(description="Its AE title.")
     tls_ca_file: Path | None = Field(
         None,
         description="PEM file of the authorities that may have signed its certificate; set: TLS.",
@@ -44,9 +43,15 @@ class RemoteSettings(Section):
         )
 
     @model_validator(mode="after")
-    def _check_tls(self) -> "RemoteSettings":
+    def _check_tls(self) -> "CalledSettings":
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
             raise ValueError(f"{self.name}: tls_certificate_file and tls_key_file belong together")
         if self.outbound_tls is None and (self.tls_certificate_file or self.tls_host_name):
             raise ValueError(f"{self.name}: TLS needs tls_ca_file (or tls_pinned_sha256)")
         return self
+
+
+class RemoteSettings(CalledSettings):
+    """A remote AE."""
+
+    ae_title: AETitle = Field(description="Its AE title.")

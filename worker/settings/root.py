@@ -16,15 +16,17 @@ from sqlalchemy.exc import ArgumentError
 
 from worker.settings.delivery import DeliverySettings
 from worker.settings.destinations import Destination
+from worker.settings.hl7 import Hl7Receiver
 from worker.settings.limits import LimitSettings
 from worker.settings.listener import ListenerSettings
 from worker.settings.model import ModelSettings
 from worker.settings.peers import PeerSettings
 from worker.settings.promotion import PromotionSettings
-from worker.settings.remote import RemoteSettings
+from worker.settings.remote import CalledSettings
 from worker.settings.sources import SourceSettings
 from worker.settings.study import StudySettings
 from worker.settings.sweep import ScheduleSettings, SweepSettings
+from worker.settings.webhooks import WebhookReceiver
 from worker.settings.worklist import WorklistSettings
 
 ENVIRONMENT_PREFIX = "FRACTURE_SCREEN_"
@@ -63,6 +65,15 @@ class Settings(BaseSettings):
     destinations: tuple[Destination, ...] = Field(
         (), description="Where results go; in the file one [[destinations]] table each."
     )
+    hl7: tuple[Hl7Receiver, ...] = Field(
+        (),
+        description="Who gets an HL7 message for each result; in the file one [[hl7]] table each.",
+    )
+    webhooks: tuple[WebhookReceiver, ...] = Field(
+        (),
+        description="Who gets a signed HTTPS request for each result; in the file one "
+        "[[webhooks]] table each.",
+    )
     peers: tuple[PeerSettings, ...] = Field(
         (), description="Who may call the listener; in the file one [[peers]] table each."
     )
@@ -77,7 +88,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_between_sections(self) -> "Settings":
         _require_unique_names("peers", self.peers)
-        _require_unique_names("destinations", self.destinations)
+        _require_unique_names(
+            "destinations, hl7 and webhooks", [*self.destinations, *self.receivers]
+        )
+        _require_lease_longer_than_answers(self.delivery, self.receivers)
         _require_unique_names("sources", self.sources)
         _require_unique_names("schedules", self.schedules)
         _require_known_sources(self.schedules, self.sources)
@@ -123,9 +137,19 @@ class Settings(BaseSettings):
         return self.data_folder / "results"
 
     @property
-    def destination_names(self) -> tuple[str, ...]:
-        """In the order of the file."""
+    def pacs_names(self) -> tuple[str, ...]:
+        """Of the destinations that get DICOM objects, in the order of the file."""
         return tuple(destination.name for destination in self.destinations)
+
+    @property
+    def receivers(self) -> tuple[Hl7Receiver | WebhookReceiver, ...]:
+        """Who gets messages instead of DICOM objects."""
+        return (*self.hl7, *self.webhooks)
+
+    @property
+    def destination_names(self) -> tuple[str, ...]:
+        """Of all that something is delivered to: those, then receivers of HL7, then web hooks."""
+        return (*self.pacs_names, *(receiver.name for receiver in self.receivers))
 
     @property
     def is_embedded_database(self) -> bool:
@@ -139,7 +163,7 @@ class Settings(BaseSettings):
 
 
 def _require_unique_names(
-    section: str, tables: Sequence[RemoteSettings | ScheduleSettings]
+    section: str, tables: Sequence[CalledSettings | WebhookReceiver | ScheduleSettings]
 ) -> None:
     names = [table.name for table in tables]
     if len(set(names)) < len(names):
@@ -155,6 +179,18 @@ def _require_known_sources(
             raise ValueError(
                 f"schedule {schedule.name}: there is no source {schedule.source!r}, but "
                 f"{', '.join(known) or 'none'}"
+            )
+
+
+def _require_lease_longer_than_answers(
+    delivery: DeliverySettings, receivers: Sequence[Hl7Receiver | WebhookReceiver]
+) -> None:
+    for receiver in receivers:
+        if delivery.lease_s < 4 * receiver.timeout_s:
+            raise ValueError(
+                f"{receiver.name}: timeout_s {receiver.timeout_s:g} must be at most a quarter of "
+                f"delivery.lease_s {delivery.lease_s:g}: a worker must not lose its lease while it "
+                "waits for an answer"
             )
 
 

@@ -41,6 +41,13 @@ class SweepSettings(Section):
         "record is kept, unless the outcome is another than that of results made before.",
     )
 
+    notify_days: int = Field(
+        30,
+        ge=0,
+        description="Messages ([[hl7]], [[webhooks]]) are made of a sweep's results only for "
+        "studies of the last so many days that were not reported yet; 0: never.",
+    )
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:

@@ -12,6 +12,7 @@ from db.states import Outcome, StudyState
 from db.sweep_records import KnownStudy
 from dicom_node.query import FoundSeries
 from dicom_node.retrieve import Wanted
+from dicom_node.sop_classes import REPORT_MODALITIES
 from models.prediction import ModelIdentity
 from worker.sweeps.selection import Selection
 
@@ -91,6 +92,17 @@ def wanted_series(
         if not sought or not one.institution_name or sought in one.institution_name.casefold()
     ]
     return left or Excluded(OTHER_INSTITUTION)
+
+
+def is_reported(series: Sequence[FoundSeries], own_series: Collection[str]) -> bool:
+    """Whether a source has a report of a study: a series of SR or DOC that is none of ours.
+
+    Asked of the series: Modalities In Study names DOC for our own reports, too.
+    """
+    return any(
+        one.modality in REPORT_MODALITIES and one.series_instance_uid not in own_series
+        for one in series
+    )
 
 
 def what_to_do(

@@ -1,7 +1,7 @@
 """A PACS as the place of a sweep: searched by C-FIND, fetched from by C-MOVE or C-GET."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from db.sweep_records import Candidate, SweepItem
 from db.sweeps import Sweeps
 from dicom_node.bounded_reader import MIB
 from dicom_node.errors import AssociationFailed, TooManyAnswers
-from dicom_node.query import Period, Queries, querying
+from dicom_node.query import FoundSeries, Period, Queries, querying
 from dicom_node.receiver import Receiver
 from dicom_node.retrieve import Retrieved, get, move
 from dicom_node.retry_classes import UNREACHABLE
@@ -24,6 +24,7 @@ from worker.sweeps.difference import (
     Excluded,
     Fetch,
     Taken,
+    is_reported,
     wanted_series,
     what_to_do,
 )
@@ -89,7 +90,10 @@ class PacsPlace:
         began = time.monotonic()
         try:
             with self._querying() as queries:
-                decision = self._decide(queries, item.study_instance_uid)
+                series = queries.series(item.study_instance_uid)
+                own = self._sweeps.own_series(item.study_instance_uid)
+                self._sweeps.note_report(item.id, reported=is_reported(series, own))
+                decision = self._decide(queries, item.study_instance_uid, series, own)
         except TooManyAnswers:
             decision = Excluded(TOO_LARGE)
         answer_s = time.monotonic() - began
@@ -113,7 +117,9 @@ class PacsPlace:
                     if one.excluded:
                         yield Excluded(one.excluded)
                     else:
-                        yield self._decide(queries, one.study_instance_uid)
+                        study = one.study_instance_uid
+                        own = self._sweeps.own_series(study)
+                        yield self._decide(queries, study, queries.series(study), own)
             found = self.search(found.cursor)
 
     def _candidates(self, period: Period) -> list[Candidate]:
@@ -127,9 +133,10 @@ class PacsPlace:
                         found[uid] = Candidate(uid, "" if fits else NO_RADIOGRAPH)
         return list(found.values())
 
-    def _decide(self, queries: Queries, study: str) -> Decision:
-        own = self._sweeps.own_series(study)
-        series = wanted_series(queries.series(study), self._selection, self._bundle.body_parts, own)
+    def _decide(
+        self, queries: Queries, study: str, found: Sequence[FoundSeries], own: Collection[str]
+    ) -> Decision:
+        series = wanted_series(found, self._selection, self._bundle.body_parts, own)
         if isinstance(series, Excluded):
             return series
         instances = {

@@ -14,7 +14,7 @@ import structlog
 from pydicom import Dataset
 
 from db.ledger import Ledger
-from db.states import Outcome
+from db.states import FlagKind, Outcome
 from db.sweep_records import SweepRecord, SweepTally, SweptStudy
 from db.sweeps import Sweeps
 from dicom_node.errors import UnreadableInstance
@@ -226,6 +226,8 @@ def _copy_results(
                 continue
             summary = ledger.study_summary(study.study_instance_uid)
             for result in () if summary is None else summary.results:
+                if result.kind in set(FlagKind):  # a message is for its receiver
+                    continue
                 place = Path(study.study_instance_uid) / Path(result.path).name
                 (folder / place).parent.mkdir(exist_ok=True, mode=0o700)
                 shutil.copyfile(settings.data_folder / result.path, folder / place)

@@ -1,4 +1,4 @@
-"""What the worklist shows and finds, who may use it, and what was opened when."""
+"""What the worklist shows and finds, who may use it, what was opened when; flags."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,6 +19,9 @@ def upgrade() -> None:
         ("ix_analysis_current_finished", ["finished_at", "id"]),
     ):
         op.create_index(name, "analysis", columns, sqlite_where=current, postgresql_where=current)
+    op.add_column("analysis", sa.Column("unflagged_reason", sa.Text(), nullable=True))
+    op.add_column("sweep_study", sa.Column("reported", sa.Boolean(), nullable=True))
+    op.create_index("ix_delivery_destination_sent_at", "delivery", ["destination", "sent_at"])
 
 
 def _create_study_header() -> None:

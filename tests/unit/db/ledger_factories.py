@@ -1,7 +1,7 @@
 """Numbered instances, findings and conclusions, and a bench that moves a study by whole steps."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine
@@ -15,6 +15,7 @@ from db.records import (
     NewResultObject,
     QueuedStudy,
     RegistrationKind,
+    StudyHeader,
 )
 from db.states import Outcome, StudyState
 
@@ -80,7 +81,9 @@ def make_conclusion(
     destinations: tuple[str, ...] = ("PACS",),
     findings: tuple[NewFinding, ...] = (),
     reason: str = "",
+    header: StudyHeader | None = None,
 ) -> Conclusion:
+    """Each result goes to all `destinations`."""
     return Conclusion(
         model_name="densenet",
         model_version="1.0",
@@ -89,8 +92,8 @@ def make_conclusion(
         reason=reason,
         probability=0.9,
         findings=findings,
-        results=results,
-        destinations=destinations,
+        results=tuple(replace(one, destinations=destinations) for one in results),
+        header=header,
     )
 
 

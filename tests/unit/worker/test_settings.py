@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from db.states import Outcome
 from models.bundle import DEFAULT_BUNDLE
 from worker.errors import SettingsError
 from worker.settings import (
     AETitle,
     Destination,
+    Hl7Receiver,
     PeerSettings,
     Settings,
+    WebhookReceiver,
     field_reference,
     load_settings,
 )
@@ -162,6 +165,58 @@ def test_two_destinations_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "unique names, got pacs, pacs" in refusal(tmp_path, DESTINATION * 2)
 
 
+HL7 = '[[hl7]]\nname = "ris"\nhost = "ris.local"\nport = 2575\n'
+WEBHOOK = '[[webhooks]]\nname = "hook"\nurl = "https://hook.local/flags"\nsecret_file = "secret"\n'
+
+
+def test_receivers_of_messages_hear_of_every_outcome_unless_told_otherwise(
+    tmp_path: Path,
+) -> None:
+    settings = load_settings(write(tmp_path, DESTINATION + HL7 + WEBHOOK))
+    assert settings.destination_names == ("pacs", "ris", "hook")
+    assert settings.pacs_names == ("pacs",)
+    for receiver in settings.receivers:
+        assert set(receiver.outcomes) == set(Outcome) - {Outcome.FAILED}
+    assert not settings.webhooks[0].patient_data
+
+
+@pytest.mark.parametrize(
+    ("toml", "told"),
+    [
+        (DESTINATION + HL7.replace("ris", "pacs"), "unique names, got pacs, pacs"),
+        (HL7 + WEBHOOK.replace('"hook"', '"ris"'), "unique names, got ris, ris"),
+        (HL7 + "timeout_s = 500\n", "at most a quarter of"),
+        (HL7 + "receivingapplication = 1\n", "did you mean hl7.receiving_application"),
+        (HL7 + 'sending_application = "A|B"\n', "hl7.sending_application"),
+        (HL7 + f'sending_facility = "{"x" * 21}"\n', "hl7.sending_facility"),
+        (HL7 + "outcomes = []\n", "hl7.outcomes"),
+        (HL7 + 'tls_certificate_file = "a"\ntls_key_file = "b"\n', "TLS needs tls_ca_file"),
+        (WEBHOOK.replace("https", "http"), "must be https (or set allow_http = true)"),
+        (WEBHOOK.replace("https://", f"https://user:{SECRET}@"), "no user or password"),
+        (WEBHOOK.replace("https", "ftp"), "must be an address such as https://host/path"),
+        (WEBHOOK.replace("https://hook.local/flags", ""), "url is empty"),
+        (WEBHOOK.replace("hook.local", "hook.local:port"), "is no address that can be called"),
+    ],
+)
+def test_receivers_that_cannot_be_used_are_refused_with_the_reason(
+    tmp_path: Path, toml: str, told: str
+) -> None:
+    refused = refusal(tmp_path, toml)
+    assert told in refused
+    assert SECRET not in refused
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_http_is_taken_on_this_machine(tmp_path: Path, host: str) -> None:
+    plain = WEBHOOK.replace("https://hook.local", f"http://{host}:8000")
+    assert load_settings(write(tmp_path, plain)).webhooks
+
+
+def test_http_is_taken_elsewhere_if_the_settings_say_so(tmp_path: Path) -> None:
+    plain = WEBHOOK.replace("https", "http") + "allow_http = true\n"
+    assert load_settings(write(tmp_path, plain)).webhooks
+
+
 def test_settings_cannot_be_changed_once_read() -> None:
     with pytest.raises(ValidationError):
         load_settings().listener.port = 104
@@ -170,7 +225,7 @@ def test_settings_cannot_be_changed_once_read() -> None:
 def test_every_setting_says_what_it_is() -> None:
     undescribed = [name for name, _, description in field_reference() if not description]
     assert undescribed == []
-    for section in (Destination, PeerSettings):
+    for section in (Destination, PeerSettings, Hl7Receiver, WebhookReceiver):
         assert all(field.description for field in section.model_fields.values())
 
 

@@ -25,6 +25,7 @@ from worker.sweeps.difference import (
     ScreenAgain,
     Taken,
     is_older,
+    is_reported,
     wanted_series,
     what_to_do,
 )
@@ -56,6 +57,15 @@ def decide(
 def fetch(*wanted: Wanted, everything: str, missing: str) -> Fetch:
     """Instances of one letter each."""
     return Fetch(wanted, frozenset(everything), frozenset(missing))
+
+
+@pytest.mark.parametrize(
+    ("modality", "reported"), [("SR", True), ("DOC", True), ("DX", False), ("", False)]
+)
+def test_a_report_is_a_series_of_sr_or_doc_that_is_not_ours(modality: str, reported: bool) -> None:
+    series = [HAND, replace(HAND, series_instance_uid="1.2.9", modality=modality)]
+    assert is_reported(series, ()) is reported
+    assert not is_reported(series, {"1.2.9"})
 
 
 def test_what_is_not_known_is_fetched_by_series() -> None:

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import DateTime, Dialect, Enum, Text
+from sqlalchemy import ColumnElement, DateTime, Dialect, Enum, Text, func
+from sqlalchemy.orm import InstrumentedAttribute
 from sqlalchemy.types import TypeDecorator
 
 
@@ -56,6 +57,15 @@ class FreeText(TypeDecorator[str]):
 def storable(text: str) -> str:
     """Text without what PostgreSQL refuses (NUL) or both databases do (lone surrogates)."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def came_by_itself(sweep_id: InstrumentedAttribute[int | None]) -> ColumnElement[bool]:
+    """Whether no sweep brought a row. Never by the index on `sweep_id`.
+
+    SQLite takes that one for the best wherever it is asked whether it is NULL, which nearly all
+    are: the page of 100,000 studies took 16 s.
+    """
+    return func.coalesce(sweep_id, 0) == 0
 
 
 def terms(enumeration: type[StrEnum]) -> Enum:

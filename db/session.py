@@ -72,7 +72,7 @@ def is_current(engine: Engine) -> bool:
 
     LedgerUnavailable: the database cannot be asked.
     """
-    with database_errors(), engine.begin() as connection:
+    with database_errors(), engine.execution_options(**_READS_ONLY).connect() as connection:
         return _revision(connection) == _head()
 
 

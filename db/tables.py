@@ -259,7 +259,7 @@ class Delivery(Base):
     lease_owner: Mapped[str | None] = mapped_column(String(255))
     """None under a lease that has not ended: published, not yet claimed."""
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
-    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime(), index=True)
     confirm_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     """When the destination is asked (again) whether it keeps the object; None: never."""
     confirm_attempts: Mapped[int] = mapped_column(default=0)
@@ -505,5 +505,5 @@ class Review(Base):
     reader: Mapped[str] = mapped_column(FreeText())
     """A code for the reader, as the hospital chooses it."""
     reviewed_at: Mapped[datetime] = mapped_column(UtcDateTime())
-    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
     superseded_at: Mapped[datetime | None] = mapped_column(UtcDateTime())

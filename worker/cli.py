@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from worker.commands import drift, files, model, registry, scope, services, shadow, studies
+from worker.commands import drift, files, model, monitor, registry, scope, services, shadow, studies
 from worker.commands.audit import audit_app
 from worker.commands.console import fail
 from worker.commands.data import data_app
@@ -30,6 +30,7 @@ app.command()(services.up)
 app.command()(services.listen)
 app.command()(services.dispatch)
 app.command()(services.work)
+app.command()(monitor.monitor)
 app.command()(files.demo)
 app.command()(files.screen)
 app.command()(studies.status)

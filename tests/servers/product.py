@@ -34,6 +34,8 @@ SWEEPING = {
     "sweep worker": ("work", "--queue", "sweep"),
 }
 """What sweeps need beside listener and dispatcher; the screening worker does triage too."""
+MONITORING = {"monitor": ("monitor",)}
+"""Health, metrics and alarms."""
 PATIENCE_S = 120
 
 _Answer = TypeVar("_Answer")
@@ -112,7 +114,7 @@ class Product:
 
     def _start(self, name: str, service: str) -> None:
         self.processes[name] = subprocess.Popen(
-            service_command(self.config, (SERVICES | SWEEPING)[service]),
+            service_command(self.config, (SERVICES | SWEEPING | MONITORING)[service]),
             stderr=(self.folder / "log.jsonl").open("ab"),
             env=clean_environment(),
         )
@@ -133,8 +135,9 @@ def make_product(tmp_path: Path) -> Iterator[MakeProduct]:
     """Configure products from extra TOML; everything is stopped at the test's end."""
     made: list[Product] = []
 
-    def make(toml: str = "", *, top: str = "") -> Product:
-        made.append(configure(tmp_path / f"product-{len(made)}", toml, top=top))
+    def make(toml: str = "", *, top: str = "", monitor: str = "") -> Product:
+        folder = tmp_path / f"product-{len(made)}"
+        made.append(configure(folder, toml, top=top, monitor=monitor))
         return made[-1]
 
     yield make
@@ -142,13 +145,17 @@ def make_product(tmp_path: Path) -> Iterator[MakeProduct]:
         product.stop()
 
 
-def configure(folder: Path, toml: str = "", *, top: str = "") -> Product:
-    """A product of its own in `folder`, on a free port; `top` stands before the first section."""
+def configure(folder: Path, toml: str = "", *, top: str = "", monitor: str = "") -> Product:
+    """A product of its own in `folder`, on free ports.
+
+    `top` stands before the first section, `monitor` in that of the monitor, `toml` in [study].
+    """
     folder.mkdir()
     config = folder / "settings.toml"
     config.write_text(
         f'data_folder = "{folder / "data"}"\n{top}\n'
         f'[listener]\nhost = "127.0.0.1"\nport = {free_port()}\nminimum_free_mib = 1\n'
+        f"[monitor]\nport = {free_port()}\n{monitor}\n"
         "[limits]\ndecoder_timeout_s = 20\n"
         f"[study]\nquiet_period_s = 0.5\nlease_s = 30\n{toml}"
     )

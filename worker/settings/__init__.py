@@ -12,6 +12,7 @@ from worker.settings.limits import LimitSettings
 from worker.settings.listener import ListenerSettings, ListenerTlsSettings
 from worker.settings.loading import load_settings
 from worker.settings.model import ModelSettings
+from worker.settings.monitor import MonitorSettings
 from worker.settings.peers import PeerSettings
 from worker.settings.promotion import PromotionSettings
 from worker.settings.reference import field_reference
@@ -30,6 +31,7 @@ __all__ = [
     "ListenerSettings",
     "ListenerTlsSettings",
     "ModelSettings",
+    "MonitorSettings",
     "PeerSettings",
     "PromotionSettings",
     "Retrieval",

@@ -20,6 +20,7 @@ from worker.settings.hl7 import Hl7Receiver
 from worker.settings.limits import LimitSettings
 from worker.settings.listener import ListenerSettings
 from worker.settings.model import ModelSettings
+from worker.settings.monitor import MonitorSettings
 from worker.settings.peers import PeerSettings
 from worker.settings.promotion import PromotionSettings
 from worker.settings.remote import CalledSettings
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = DeliverySettings()
     sweep: SweepSettings = SweepSettings()
     worklist: WorklistSettings = WorklistSettings()
+    monitor: MonitorSettings = MonitorSettings()
     destinations: tuple[Destination, ...] = Field(
         (), description="Where results go; in the file one [[destinations]] table each."
     )

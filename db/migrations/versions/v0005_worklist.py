@@ -13,6 +13,8 @@ def upgrade() -> None:
     _create_study_opening()
     _create_account()
     _create_web_session()
+    op.create_index("ix_delivery_sent_at", "delivery", ["sent_at"])
+    op.create_index("ix_review_recorded_at", "review", ["recorded_at"])
     current = sa.text("superseded_at IS NULL")
     for name, columns in (
         ("ix_analysis_current_outcome", ["outcome", "finished_at", "id"]),

@@ -24,6 +24,7 @@ _SQLITE_BUSY_TIMEOUT_S = 30
 _SQLITE_RETRY_S = 0.02
 # Any constant: it names the lock that upgrades of this program's ledger take.
 _UPGRADE_LOCK = 0x46524143
+_READS_ONLY = {"fracture_screen_reads_only": True}
 
 
 def make_engine(url: str) -> Engine:
@@ -95,6 +96,13 @@ def transaction(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that only reads: on SQLite it takes no lock, so that it keeps no writer waiting."""
+    with database_errors(), Session(engine.execution_options(**_READS_ONLY)) as session:
+        yield session
+
+
+@contextmanager
 def database_errors() -> Iterator[None]:
     """Raise what the database refuses within as LedgerUnavailable or LedgerInconsistent."""
     try:
@@ -135,7 +143,8 @@ def _write_ahead(connection: sqlite3.Connection) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and then writes gets BUSY at once, whatever the timeout.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads_only = _READS_ONLY.items() <= connection.get_execution_options().items()
+    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
 
 def _refuse_newer_tables(connection: Connection) -> None:

@@ -14,6 +14,7 @@ from worker.commands.explanations import explanations_app
 from worker.commands.installation import certs_app, conformance, db_app, settings_app
 from worker.commands.reviews import reviews_app
 from worker.commands.sweeps import sweep_app
+from worker.commands.worklist import worklist
 
 app = typer.Typer(
     name="fracture-screen",
@@ -27,6 +28,7 @@ app.command()(services.up)
 app.command()(services.listen)
 app.command()(services.dispatch)
 app.command()(services.work)
+app.command()(worklist)
 app.command()(files.demo)
 app.command()(files.screen)
 app.command()(studies.status)

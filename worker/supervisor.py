@@ -47,6 +47,7 @@ def all_processes(listeners: int, destinations: Sequence[str]) -> dict[str, tupl
         "screening worker": ("work", "--queue", "triage", "--queue", "backlog"),
         "sweep worker": ("work", "--queue", "sweep"),
         **delivery_processes(destinations),
+        "worklist": ("worklist",),
     }
 
 

@@ -10,6 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.servers.product import (
+    PAGES,
     SERVICES,
     SWEEPING,
     MakeProduct,
@@ -70,6 +71,7 @@ def test_the_supervisor_runs_every_service() -> None:
         "dispatcher": SERVICES["dispatcher"],
         "delivery worker": SERVICES["delivery worker"],
         **SWEEPING,
+        **PAGES,
     }
 
 

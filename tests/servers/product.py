@@ -34,6 +34,8 @@ SWEEPING = {
     "sweep worker": ("work", "--queue", "sweep"),
 }
 """What sweeps need beside listener and dispatcher; the screening worker does triage too."""
+PAGES = {"worklist": ("worklist",)}
+"""What readers look at."""
 PATIENCE_S = 120
 
 _Answer = TypeVar("_Answer")
@@ -112,7 +114,7 @@ class Product:
 
     def _start(self, name: str, service: str) -> None:
         self.processes[name] = subprocess.Popen(
-            service_command(self.config, (SERVICES | SWEEPING)[service]),
+            service_command(self.config, (SERVICES | SWEEPING | PAGES)[service]),
             stderr=(self.folder / "log.jsonl").open("ab"),
             env=clean_environment(),
         )
@@ -146,10 +148,11 @@ def configure(folder: Path, toml: str = "", *, top: str = "") -> Product:
     """A product of its own in `folder`, on a free port; `top` stands before the first section."""
     folder.mkdir()
     config = folder / "settings.toml"
+    worklist = "" if "[worklist]" in toml else f"[worklist]\nport = {free_port()}\n"
     config.write_text(
         f'data_folder = "{folder / "data"}"\n{top}\n'
         f'[listener]\nhost = "127.0.0.1"\nport = {free_port()}\nminimum_free_mib = 1\n'
-        "[limits]\ndecoder_timeout_s = 20\n"
+        f"{worklist}[limits]\ndecoder_timeout_s = 20\n"
         f"[study]\nquiet_period_s = 0.5\nlease_s = 30\n{toml}"
     )
     return Product(folder, load_settings(config), config)

@@ -133,13 +133,14 @@ def _analysis_summary(analysis: Analysis) -> AnalysisSummary:
         probability=analysis.probability,
         started_at=analysis.started_at,
         finished_at=analysis.finished_at,
-        findings=tuple(_finding(finding) for finding in analysis.findings),
+        findings=tuple(finding_record(finding) for finding in analysis.findings),
         results=tuple(_result_summary(result) for result in analysis.results),
         unflagged_reason=analysis.unflagged_reason,
     )
 
 
-def _finding(finding: Finding) -> NewFinding:
+def finding_record(finding: Finding) -> NewFinding:
+    """A finding from its row."""
     return NewFinding(
         sop_instance_uid=finding.sop_instance_uid,
         frame_number=finding.frame_number,
@@ -162,11 +163,12 @@ def _result_summary(result: ResultObject) -> ResultSummary:
         sop_instance_uid=result.sop_instance_uid,
         kind=result.kind,
         path=result.path,
-        deliveries=tuple(_delivery_summary(delivery) for delivery in result.deliveries),
+        deliveries=tuple(delivery_summary(delivery) for delivery in result.deliveries),
     )
 
 
-def _delivery_summary(delivery: Delivery) -> DeliverySummary:
+def delivery_summary(delivery: Delivery) -> DeliverySummary:
+    """A delivery from its row."""
     return DeliverySummary(
         destination=delivery.destination,
         state=delivery.state,

@@ -67,7 +67,7 @@ class Reviews:
         )
         with transaction(self._engine) as session:
             found = [
-                ReviewedInstance(_review(row), study, path)
+                ReviewedInstance(review_record(row), study, path)
                 for row, study, path in session.execute(wanted)
             ]
         return sorted(found, key=lambda one: one.review.sop_instance_uid)
@@ -76,7 +76,7 @@ class Reviews:
         """All reviews of an instance, in the order in which they were entered."""
         wanted = select(Review).where(Review.sop_instance_uid == sop_instance_uid)
         with transaction(self._engine) as session:
-            return [_review(row) for row in session.scalars(wanted.order_by(Review.id))]
+            return [review_record(row) for row in session.scalars(wanted.order_by(Review.id))]
 
 
 def _enter(session: Session, review: NewReview, now: datetime) -> bool:
@@ -87,7 +87,7 @@ def _enter(session: Session, review: NewReview, now: datetime) -> bool:
     # The study's row is the lock of what hangs on it.
     session.get_one(Study, study_id, with_for_update=True)
     rows = session.scalars(select(Review).where(Review.sop_instance_uid == uid)).all()
-    if any(_review(row) == review for row in rows):
+    if any(review_record(row) == review for row in rows):
         return False
     current = next((row for row in rows if row.superseded_at is None), None)
     outdated = current is not None and review.reviewed_at < current.reviewed_at
@@ -102,5 +102,6 @@ def _enter(session: Session, review: NewReview, now: datetime) -> bool:
     return True
 
 
-def _review(row: Review) -> NewReview:
+def review_record(row: Review) -> NewReview:
+    """A review from its row."""
     return NewReview(**{name: getattr(row, name) for name in NewReview.__slots__})

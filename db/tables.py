@@ -39,6 +39,11 @@ _AE_TITLE = FreeText()
 _PATH = String(512)
 
 
+def _prefix_index(column: str) -> Index:
+    """For searches by how a text begins, in any of PostgreSQL's collations."""
+    return Index(None, column, postgresql_ops={column: "text_pattern_ops"})
+
+
 class Base(DeclarativeBase):
     """Holds the metadata that the migrations are compared with."""
 
@@ -154,9 +159,10 @@ class StudyHeader(Base):
 
     __tablename__ = "study_header"
     __table_args__ = (
-        Index(None, "patient_name_folded"),
-        Index(None, "patient_id"),
-        Index(None, "accession_number"),
+        _prefix_index("patient_name_folded"),
+        _prefix_index("patient_id"),
+        _prefix_index("accession_number"),
+        Index(None, "body_parts"),
     )
 
     study_id: Mapped[int] = mapped_column(ForeignKey(Study.id), primary_key=True)
@@ -382,6 +388,24 @@ class Analysis(Base):
             sqlite_where=text("superseded_at IS NULL"),
             postgresql_where=text("superseded_at IS NULL"),
         ),
+        Index(
+            "ix_analysis_current_swept",
+            "finished_at",
+            "id",
+            sqlite_where=text("superseded_at IS NULL AND sweep_id IS NOT NULL"),
+            postgresql_where=text("superseded_at IS NULL AND sweep_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_analysis_current_model",
+            "model_name",
+            "model_version",
+            "finished_at",
+            "id",
+            sqlite_where=text("superseded_at IS NULL"),
+            postgresql_where=text("superseded_at IS NULL"),
+        ),
+        # Of one sweep; and for the worklist those of none, the latest first.
+        Index(None, "sweep_id", "finished_at", "id"),
         CheckConstraint("probability BETWEEN 0 AND 1", "probability"),
     )
 
@@ -397,7 +421,7 @@ class Analysis(Base):
     started_at: Mapped[datetime] = mapped_column(UtcDateTime())
     finished_at: Mapped[datetime] = mapped_column(UtcDateTime())
     superseded_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
-    sweep_id: Mapped[int | None] = mapped_column(ForeignKey(Sweep.id), index=True)
+    sweep_id: Mapped[int | None] = mapped_column(ForeignKey(Sweep.id))
     """The sweep that had it made, in retrospect; None: triage."""
     unflagged_reason: Mapped[str | None] = mapped_column(FreeText())
     """Why no message was made for receivers that would have got one; None: none was withheld."""

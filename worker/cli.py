@@ -17,6 +17,7 @@ from worker.commands.installation import certs_app, conformance, db_app, setting
 from worker.commands.reviews import reviews_app
 from worker.commands.sweeps import sweep_app
 from worker.commands.users import users_app
+from worker.commands.worklist import worklist
 
 app = typer.Typer(
     name="fracture-screen",
@@ -31,6 +32,7 @@ app.command()(services.listen)
 app.command()(services.dispatch)
 app.command()(services.work)
 app.command()(monitor.monitor)
+app.command()(worklist)
 app.command()(files.demo)
 app.command()(files.screen)
 app.command()(studies.status)

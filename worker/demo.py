@@ -199,6 +199,9 @@ port = {_free_port()}
 [study]
 quiet_period_s = 1.0
 
+[worklist]
+port = {_free_port()}
+
 [delivery]
 first_backoff_s = 2.0
 

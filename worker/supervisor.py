@@ -48,6 +48,7 @@ def all_processes(listeners: int, destinations: Sequence[str]) -> dict[str, tupl
         "sweep worker": ("work", "--queue", "sweep"),
         **delivery_processes(destinations),
         "monitor": ("monitor",),
+        "worklist": ("worklist",),
     }
 
 

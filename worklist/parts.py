@@ -21,8 +21,14 @@ class Pictures(Protocol):
     def radiograph(self, path: str, frame_number: int) -> bytes:
         """PNG, 8-bit grey, of one frame (1-based), as large as its heatmap."""
 
-    def heatmap(self, path: str) -> bytes:
-        """PNG, RGB, of a heatmap result without its caption: as large as its radiograph's."""
+    def heatmap(self, path: str, rows: int, columns: int) -> bytes:
+        """PNG, RGB, of a heatmap result without its caption: as large as its radiograph's.
+
+        `rows` and `columns` are the radiograph's own, as its finding states them.
+        """
+
+    def heatmap_source(self, path: str) -> tuple[str, int]:
+        """SOP Instance UID and frame number (1-based) that a heatmap result shows."""
 
     def report(self, path: str) -> bytes:
         """The PDF of a report result."""

@@ -11,6 +11,7 @@ import pytest
 
 from tests.servers.product import (
     MONITORING,
+    PAGES,
     SERVICES,
     SWEEPING,
     MakeProduct,
@@ -72,6 +73,7 @@ def test_the_supervisor_runs_every_service() -> None:
         "delivery worker": SERVICES["delivery worker"],
         **SWEEPING,
         **MONITORING,
+        **PAGES,
     }
 
 

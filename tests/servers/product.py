@@ -36,6 +36,8 @@ SWEEPING = {
 """What sweeps need beside listener and dispatcher; the screening worker does triage too."""
 MONITORING = {"monitor": ("monitor",)}
 """Health, metrics and alarms."""
+PAGES = {"worklist": ("worklist",)}
+"""What readers look at."""
 PATIENCE_S = 120
 
 _Answer = TypeVar("_Answer")
@@ -114,7 +116,7 @@ class Product:
 
     def _start(self, name: str, service: str) -> None:
         self.processes[name] = subprocess.Popen(
-            service_command(self.config, (SERVICES | SWEEPING | MONITORING)[service]),
+            service_command(self.config, (SERVICES | SWEEPING | MONITORING | PAGES)[service]),
             stderr=(self.folder / "log.jsonl").open("ab"),
             env=clean_environment(),
         )
@@ -152,11 +154,12 @@ def configure(folder: Path, toml: str = "", *, top: str = "", monitor: str = "")
     """
     folder.mkdir()
     config = folder / "settings.toml"
+    worklist = "" if "[worklist]" in toml else f"[worklist]\nport = {free_port()}\n"
     config.write_text(
         f'data_folder = "{folder / "data"}"\n{top}\n'
         f'[listener]\nhost = "127.0.0.1"\nport = {free_port()}\nminimum_free_mib = 1\n'
         f"[monitor]\nport = {free_port()}\n{monitor}\n"
-        "[limits]\ndecoder_timeout_s = 20\n"
+        f"{worklist}[limits]\ndecoder_timeout_s = 20\n"
         f"[study]\nquiet_period_s = 0.5\nlease_s = 30\n{toml}"
     )
     return Product(folder, load_settings(config), config)

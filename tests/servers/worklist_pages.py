@@ -1,7 +1,7 @@
-"""The quality board alone, over any ledger, for whoever asks."""
+"""The worklist's pages over any ledger, for a reader who has signed in."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 from zoneinfo import ZoneInfo
@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
+from tests.worklist_people import session_cookie
 from worker.composition import utc_now
 from worklist.app import make_app
-from worklist.pages import quality
 from worklist.parts import Parts, Pictures, SessionRules
 
 
@@ -23,7 +23,7 @@ def app_of(
     clock: Callable[[], datetime] = utc_now,
     zone: str = "Europe/Berlin",
 ) -> FastAPI:
-    """stand-in: part B includes the routers, part A says who may look."""
+    """The worklist over a ledger, without files."""
     parts = Parts(
         engine=engine,
         clock=clock,
@@ -31,16 +31,15 @@ def app_of(
         data_folder=folder,
         time_zone=ZoneInfo(zone),
         viewer_url="",
-        sessions=cast(SessionRules, None),
+        sessions=SessionRules(timedelta(1), timedelta(1), 5, timedelta(1), secure_cookies=False),
         trusted_proxy=None,
     )
-    app = make_app(parts)
-    app.include_router(quality.router)
-    return app
+    return make_app(parts)
 
 
 def client_of(
     engine: Engine, folder: Path, *, clock: Callable[[], datetime] = utc_now
 ) -> TestClient:
     """Asks it without a network."""
-    return TestClient(app_of(engine, folder, clock=clock))
+    app = app_of(engine, folder, clock=clock)
+    return TestClient(app, cookies=session_cookie(app.state.parts))

@@ -25,7 +25,7 @@ _WITHOUT_SWEEPS = tuple(name for name in QueueName if name is not QueueName.SWEE
 
 
 def up(context: typer.Context) -> None:
-    """Run listener, dispatcher and workers until Ctrl-C; what dies is started again.
+    """Run listener, dispatcher, workers and worklist until Ctrl-C; what dies is started again.
 
     Example: `fracture-screen --config settings.toml up`
     """
@@ -64,12 +64,12 @@ def listen(
     settings = settings_of(context)
     count = processes or settings.listener.processes
     if count > 1 and not share_ports:
-        _run(
+        run_service(
             lambda: services.listen_in_processes(settings, context.find_root().obj, count),
             supervisor,
         )
     else:
-        _run(lambda: services.listen(settings, reuse_port=share_ports), supervisor)
+        run_service(lambda: services.listen(settings, reuse_port=share_ports), supervisor)
 
 
 def dispatch(context: typer.Context, supervisor: SupervisorPid = None) -> None:
@@ -79,7 +79,7 @@ def dispatch(context: typer.Context, supervisor: SupervisorPid = None) -> None:
     """
     from worker import services
 
-    _run(lambda: services.dispatch(settings_of(context)), supervisor)
+    run_service(lambda: services.dispatch(settings_of(context)), supervisor)
 
 
 def work(
@@ -109,9 +109,9 @@ def work(
     names = _destinations(settings, destination)
     if queues == [QueueName.DELIVERY] and len(names) > 1:
         config = context.find_root().obj
-        _run(lambda: services.deliver_in_processes(settings, config, names), supervisor)
+        run_service(lambda: services.deliver_in_processes(settings, config, names), supervisor)
     else:
-        _run(lambda: services.work(settings, queues, names), supervisor)
+        run_service(lambda: services.work(settings, queues, names), supervisor)
 
 
 def _destinations(settings: Settings, wanted: list[str] | None) -> tuple[str, ...]:
@@ -122,7 +122,8 @@ def _destinations(settings: Settings, wanted: list[str] | None) -> tuple[str, ..
     return tuple(wanted or known)
 
 
-def _run(service: Callable[[], None], supervisor: int | None) -> None:
+def run_service(service: Callable[[], None], supervisor: int | None) -> None:
+    """Run it to its end, which comes with the supervisor's at the latest."""
     if supervisor is not None:
         from worker.services import end_with
 
@@ -136,5 +137,8 @@ def _announce(settings: Settings) -> None:
         f"fracture-screen: {listener.ae_title} listens on {listener.host}:{listener.port}, "
         f"data in {settings.data_folder.resolve()}"
     )
+    worklist = settings.worklist
+    scheme = "https" if worklist.tls_certificate_file else "http"
+    err.print(f"worklist: {scheme}://{worklist.host}:{worklist.port}")
     if not settings.destination_names:
         err.print("no destination is set: results stay in the data folder ([[destinations]])")

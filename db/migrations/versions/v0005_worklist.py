@@ -14,16 +14,25 @@ def upgrade() -> None:
     _create_account()
     _create_web_session()
     op.create_index("ix_delivery_sent_at", "delivery", ["sent_at"])
+    op.create_index("ix_delivery_destination_sent_at", "delivery", ["destination", "sent_at"])
     op.create_index("ix_review_recorded_at", "review", ["recorded_at"])
-    current = sa.text("superseded_at IS NULL")
-    for name, columns in (
-        ("ix_analysis_current_outcome", ["outcome", "finished_at", "id"]),
-        ("ix_analysis_current_finished", ["finished_at", "id"]),
-    ):
-        op.create_index(name, "analysis", columns, sqlite_where=current, postgresql_where=current)
     op.add_column("analysis", sa.Column("unflagged_reason", sa.Text(), nullable=True))
     op.add_column("sweep_study", sa.Column("reported", sa.Boolean(), nullable=True))
-    op.create_index("ix_delivery_destination_sent_at", "delivery", ["destination", "sent_at"])
+    _index_analyses()
+
+
+def _index_analyses() -> None:
+    latest = ["finished_at", "id"]
+    for name, columns, condition in (
+        ("ix_analysis_current_outcome", ["outcome", *latest], ""),
+        ("ix_analysis_current_finished", latest, ""),
+        ("ix_analysis_current_model", ["model_name", "model_version", *latest], ""),
+        ("ix_analysis_current_swept", latest, " AND sweep_id IS NOT NULL"),
+    ):
+        current = sa.text(f"superseded_at IS NULL{condition}")
+        op.create_index(name, "analysis", columns, sqlite_where=current, postgresql_where=current)
+    op.drop_index("ix_analysis_sweep_id", "analysis")
+    op.create_index("ix_analysis_sweep_id_finished_at_id", "analysis", ["sweep_id", *latest])
 
 
 def _create_study_header() -> None:
@@ -43,7 +52,10 @@ def _create_study_header() -> None:
         sa.PrimaryKeyConstraint("study_id", name=op.f("pk_study_header")),
     )
     for column in ("patient_name_folded", "patient_id", "accession_number"):
-        op.create_index(f"ix_study_header_{column}", "study_header", [column])
+        # Searched by how they begin: PostgreSQL needs to be told, for its collations.
+        ops = {column: "text_pattern_ops"}
+        op.create_index(f"ix_study_header_{column}", "study_header", [column], postgresql_ops=ops)
+    op.create_index("ix_study_header_body_parts", "study_header", ["body_parts"])
 
 
 def _create_study_opening() -> None:

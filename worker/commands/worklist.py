@@ -1,0 +1,18 @@
+"""`fracture-screen worklist`: the web page for readers, as a process of its own."""
+
+import typer
+
+from worker.commands.console import settings_of
+from worker.commands.services import SupervisorPid, run_service
+
+
+def worklist(context: typer.Context, supervisor: SupervisorPid = None) -> None:
+    """Serve the worklist: studies, pictures and feedback for readers who sign in.
+
+    Any number may run, each on a port of its own.
+
+    Example: `fracture-screen --config settings.toml worklist`
+    """
+    from worker.worklist_server import serve_worklist
+
+    run_service(lambda: serve_worklist(settings_of(context)), supervisor)

@@ -1,0 +1,111 @@
+"""What people read for the terms of the ledger, and how numbers and times are put."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from db.records import NewFinding
+from db.states import DeliveryState, Outcome, ReviewOutcome, StudyState
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A word with its shape and colour: none of the three stands alone."""
+
+    word: str
+    css: str
+    """Class of colour, and name of the shape."""
+
+
+WAITING = Sign("waiting", "waiting")
+OUTCOMES: dict[Outcome, Sign] = {
+    Outcome.POSITIVE: Sign("definite", "positive"),
+    Outcome.DOUBTFUL: Sign("suspicious", "doubtful"),
+    Outcome.NOT_ANALYSED: Sign("not analysed", "not-analysed"),
+    Outcome.FAILED: Sign("failed", "failed"),
+    Outcome.NEGATIVE: Sign("negative", "negative"),
+}
+"""In the order in which they are listed."""
+
+STATES: dict[StudyState, str] = {
+    StudyState.RECEIVING: "images are arriving",
+    StudyState.READY: "complete, waits for its turn",
+    StudyState.QUEUED: "waits for a worker",
+    StudyState.SCREENING: "is being screened",
+    StudyState.SCREENED: "screened",
+    StudyState.FAILED: "given up",
+}
+
+DELIVERIES: dict[DeliveryState, Sign] = {
+    DeliveryState.PENDING: Sign("to be sent", "waiting"),
+    DeliveryState.SENT: Sign("sent", "negative"),
+    DeliveryState.COMMITTED: Sign("kept there, confirmed", "negative"),
+    DeliveryState.FAILED: Sign("not delivered, given up", "failed"),
+    DeliveryState.WITHDRAWN: Sign("withdrawn, never sent", "not-analysed"),
+}
+
+RESULTS = {"overlay": "Heatmap", "report": "Report"}
+
+REVIEWS: dict[ReviewOutcome, str] = {
+    ReviewOutcome.AGREE: "agree",
+    ReviewOutcome.DISAGREE: "disagree",
+    ReviewOutcome.ELSEWHERE: "fracture elsewhere",
+    ReviewOutcome.BAD_HEATMAP: "bad heatmap",
+}
+
+_TURNS_DIRECTION = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+_POINTS = {"specific": OUTCOMES[Outcome.POSITIVE], "sensitive": OUTCOMES[Outcome.DOUBTFUL]}
+
+
+def outcome_sign(outcome: Outcome | None) -> Sign:
+    """Of a study; None: it has no outcome yet."""
+    return WAITING if outcome is None else OUTCOMES[outcome]
+
+
+def finding_sign(finding: NewFinding | None) -> Sign:
+    """Of one radiograph; None: nothing has been said of it yet."""
+    if finding is None:
+        return WAITING
+    if not finding.analysed:
+        return OUTCOMES[Outcome.NOT_ANALYSED]
+    return _POINTS.get(finding.operating_point, OUTCOMES[Outcome.NEGATIVE])
+
+
+def percent(probability: float | None) -> str:
+    """As a whole percentage, which never rounds to certainty; "": not known."""
+    if probability is None:
+        return ""
+    whole = round(100 * probability)
+    if whole == 0:
+        return "< 1 %"
+    return "> 99 %" if whole == 100 else f"{whole} %"
+
+
+def lapse(since: datetime, until: datetime) -> str:
+    """How long it has been, in the one unit that fits: "3 min", "2 h", "5 days"."""
+    minutes = int(max(until - since, timedelta(0)).total_seconds() // 60)
+    if minutes < 1:
+        return "< 1 min"
+    if minutes < 120:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h"
+    return f"{minutes // (24 * 60)} days"
+
+
+def shown(text: str) -> str:
+    """A peer's text with its control characters made visible; it still has to be escaped.
+
+    Those that turn the direction of writing too: a name must not read as another one.
+    """
+    return "".join(_picture(letter) for letter in text)
+
+
+def _picture(letter: str) -> str:
+    code = ord(letter)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if 0x7F <= code < 0xA0:
+        return "\u2421"
+    return "\ufffd" if letter in _TURNS_DIRECTION else letter

@@ -31,7 +31,7 @@ from tests.unit.db.ledger_factories import (
     make_result,
     study_uid,
 )
-from tests.worklist_people import begin_session
+from tests.worklist_people import begin_session, session_cookie
 from worker.reviews.table import read_reviews
 from worklist.app import make_app
 from worklist.pages.studies import reviews_table
@@ -492,9 +492,11 @@ def test_a_ledger_that_is_away_is_told_and_nothing_else(site: Site) -> None:
 
 
 def test_newly_concluded_studies_are_told_as_they_come_without_a_name(site: Site) -> None:
+    cookies = session_cookie(site.parts)
     with (
         serve(site.app) as address,
-        httpx.stream("GET", f"{address}/events?after=0", timeout=60) as answer,
+        httpx.Client(base_url=address, cookies=cookies, timeout=60) as client,
+        client.stream("GET", "/events?after=0") as answer,
     ):
         assert answer.headers["content-type"].startswith("text/event-stream")
         lines = answer.iter_lines()

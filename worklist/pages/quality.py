@@ -23,7 +23,7 @@ from worklist.parts import Parts
 from worklist.people.access import Reader
 from worklist.templating import page
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 FEWEST = 30
 """Below it a figure is called small."""

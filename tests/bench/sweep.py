@@ -193,7 +193,8 @@ def _print(
     rate = options.studies / seconds * 3600
     print(
         f"{options.studies} studies of {options.source} by {options.retrieval}, "
-        f"{options.kills} times killed: {found} found, {taken} taken, {concluded} concluded, {twice} twice; "
+        f"{options.kills} times killed: {found} found, {taken} taken, {concluded} concluded, "
+        f"{twice} twice; "
         f"{ {str(key): value for key, value in tally.outcomes.items() if value} }\n"
         f"{rate:.0f} studies an hour; a sequential script {3600 / alone_s:.0f}: "
         f"ratio {rate * alone_s / 3600:.2f}\n"

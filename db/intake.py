@@ -9,7 +9,7 @@ from sqlalchemy import Row, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.records import NewInstance, Registration, RegistrationKind
-from db.states import StudyState, SweepStudyState
+from db.states import CONCLUDED, StudyState, SweepStudyState
 from db.tables import Instance, Study, SweepStudy
 from db.transitions import NEXT_REVISION, move_studies
 
@@ -81,7 +81,7 @@ def _open_study(session: Session, instance: NewInstance, now: datetime) -> int:
     sweep_id = connection.execute(_SWEEP_THAT_FETCHES, asked_for).scalar()
     if study is None:
         return _new_study(session, instance, sweep_id, now)
-    at_rest = study.state in (StudyState.SCREENED, StudyState.FAILED)
+    at_rest = study.state in CONCLUDED
     # What came by itself stays triage while it is under way, and one instance of it makes it so.
     sweep_id = sweep_id if at_rest or study.sweep_id is not None else None
     connection.execute(_TOUCH_STUDY, {"study_id": study.id, "now": now, "sweep": sweep_id})
@@ -107,7 +107,7 @@ def _new_study(session: Session, instance: NewInstance, sweep_id: int | None, no
 
 def _reopen(session: Session, study_id: int, state: StudyState, now: datetime) -> None:
     changes: dict[str, object] = {}
-    if state in (StudyState.SCREENED, StudyState.FAILED):
+    if state in CONCLUDED:
         changes = dict(NEXT_REVISION)
     elif state == StudyState.SCREENING:
         changes = {"interruptions": Study.interruptions + 1}

@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.states import StudyState
+from db.states import CONCLUDED
 from db.sweep_records import KnownStudy
 from db.tables import Analysis, Finding, Instance, ResultObject, Study
-
-_AT_REST = (StudyState.SCREENED, StudyState.FAILED)
 
 
 def known_study(session: Session, study_instance_uid: str) -> KnownStudy | None:
@@ -66,7 +64,7 @@ def concluded(session: Session, after: int, limit: int) -> Sequence[tuple[int, s
     """Up to `limit` concluded studies whose number is above `after`: number and UID."""
     page = (
         select(Study.id, Study.study_instance_uid)
-        .where(Study.id > after, Study.state.in_(_AT_REST))
+        .where(Study.id > after, Study.state.in_(CONCLUDED))
         .order_by(Study.id)
         .limit(limit)
     )
@@ -75,5 +73,5 @@ def concluded(session: Session, after: int, limit: int) -> Sequence[tuple[int, s
 
 def under_way(session: Session) -> int:
     """How many studies of all sweeps are fetched and not concluded."""
-    wanted = select(func.count()).where(Study.sweep_id.is_not(None), Study.state.not_in(_AT_REST))
+    wanted = select(func.count()).where(Study.sweep_id.is_not(None), Study.state.not_in(CONCLUDED))
     return session.scalar(wanted) or 0

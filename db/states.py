@@ -25,6 +25,10 @@ class StudyState(StrEnum):
     """Given up, with a reason; an operator's retry or a late instance opens it again."""
 
 
+CONCLUDED = (StudyState.SCREENED, StudyState.FAILED)
+"""A study is at rest: nothing more happens to it by itself."""
+
+
 class Outcome(StrEnum):
     """What an analysis says of its study."""
 

@@ -11,6 +11,7 @@ from db.audit import record_event
 from db.errors import SweepRefused
 from db.session import transaction
 from db.states import (
+    CONCLUDED,
     LEGAL_SWEEP_MOVES,
     StudyState,
     SweepState,
@@ -168,7 +169,7 @@ class Sweeps:
             select(Study.id)
             .where(
                 Study.sweep_id == Sweep.id,
-                Study.state.not_in((StudyState.SCREENED, StudyState.FAILED)),
+                Study.state.not_in(CONCLUDED),
             )
             .exists()
         )
@@ -307,7 +308,7 @@ class Sweeps:
             item = session.get_one(SweepStudy, item_id, with_for_update=True)
             this_study = Study.study_instance_uid == item.study_instance_uid
             study = session.scalar(select(Study).where(this_study).with_for_update())
-            if study is None or study.state not in (StudyState.SCREENED, StudyState.FAILED):
+            if study is None or study.state not in CONCLUDED:
                 return False
             move_studies(
                 session,

@@ -184,10 +184,10 @@ class StorageScp:
     def _incoming(
         self, association: Association, context_id: int | None, *uids: UID | None
     ) -> IncomingDataSet:
-        known = {each.context_id for each in association.accepted_contexts}
-        may_store = context_id in known and self._guard.may(association, Role.STORE)
-        refusal = None if may_store else _not_authorised()
         said = announced(association, context_id, (uids[0], uids[1]), _calling(association))
+        # No transfer syntax: a context that was not accepted.
+        may_store = said.transfer_syntax_uid and self._guard.may(association, Role.STORE)
+        refusal = None if may_store else _not_authorised()
         return IncomingDataSet(said, self._receiver.spool, refusal)
 
     def _answer_store(self, event: Event) -> Dataset | int:

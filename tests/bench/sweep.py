@@ -185,11 +185,16 @@ def _print(
         product.ledger.study_summary(line.study_instance_uid) for line in sweeps.swept(sweep_id)
     ]
     twice = sum(one is not None and one.revision > 1 for one in summaries)
+    found = len(summaries)
     taken, concluded = tally.studies[SweepStudyState.TAKEN], sum(tally.outcomes.values())
+    for line in sweeps.swept(sweep_id):
+        if line.state is not SweepStudyState.TAKEN:
+            print(f"{line.study_instance_uid} {line.state}: {line.reason}")
     rate = options.studies / seconds * 3600
     print(
         f"{options.studies} studies of {options.source} by {options.retrieval}, "
-        f"{options.kills} times killed: {taken} taken, {concluded} concluded, {twice} twice; "
+        f"{options.kills} times killed: {found} found, {taken} taken, {concluded} concluded, "
+        f"{twice} twice; "
         f"{ {str(key): value for key, value in tally.outcomes.items() if value} }\n"
         f"{rate:.0f} studies an hour; a sequential script {3600 / alone_s:.0f}: "
         f"ratio {rate * alone_s / 3600:.2f}\n"

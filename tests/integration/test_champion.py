@@ -1,6 +1,7 @@
 """Imported bundles and the screener of the one in use."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,14 @@ from db.errors import ModelMoveRefused
 from db.registry import ModelRecord, ModelRegistry
 from db.states import ModelState
 from dicom_node.radiograph import PixelLimits
-from models.bundle import CARD_FILE, DEFAULT_BUNDLE, WEIGHTS_FILE, ModelBundle, load_bundle
+from models.bundle import (
+    CARD_FILE,
+    DEFAULT_BUNDLE,
+    SCOPE_FILE,
+    WEIGHTS_FILE,
+    ModelBundle,
+    load_bundle,
+)
 from models.classifier import Classifier
 from models.errors import BundleError
 from tests.chosen_outcomes import DEFINITE, NOW, ChosenEngine, chosen_bundle
@@ -27,6 +35,7 @@ pytest_plugins = ("tests.servers.postgresql", "tests.servers.databases")
 
 ACTOR = "anna@reading-room"
 SHIPPED = load_bundle(DEFAULT_BUNDLE).identity
+WIDER_HEAD = {**load_bundle(DEFAULT_BUNDLE).card["architecture"], "hidden_units": 64}
 
 
 class Library:
@@ -41,10 +50,9 @@ class Library:
     def write(self, **changes: Any) -> Path:
         """The shipped bundle with another card."""
         target = self.folder / f"bundle-{len(list(self.folder.iterdir()))}"
-        target.mkdir()
+        shutil.copytree(DEFAULT_BUNDLE, target)
         card = json.loads((DEFAULT_BUNDLE / CARD_FILE).read_text()) | changes
         (target / CARD_FILE).write_text(json.dumps(card))
-        (target / WEIGHTS_FILE).write_bytes((DEFAULT_BUNDLE / WEIGHTS_FILE).read_bytes())
         return target
 
     def bring_in(self, version: str) -> ModelRecord:
@@ -70,13 +78,13 @@ def library(tmp_path: Path, ledger_engine: Engine) -> Library:
     return Library(tmp_path, ledger_engine)
 
 
-def test_an_imported_bundle_is_a_checked_copy_of_its_two_files(library: Library) -> None:
+def test_an_imported_bundle_is_a_checked_copy_of_its_own_files(library: Library) -> None:
     source = library.write(version="2.0")
     (source / "evil.py").write_text("raise SystemExit")
     record = import_bundle(source, library.settings, library.registry, ACTOR)
 
     copy = library.settings.data_folder / record.path
-    assert sorted(path.name for path in copy.iterdir()) == [CARD_FILE, WEIGHTS_FILE]
+    assert sorted(path.name for path in copy.iterdir()) == [CARD_FILE, SCOPE_FILE, WEIGHTS_FILE]
     assert load_bundle(copy).identity.digest == record.digest
     assert record.state is ModelState.CANDIDATE
     assert list(copy.parent.iterdir()) == [copy]
@@ -101,9 +109,9 @@ def test_importing_twice_changes_nothing_and_mends_a_damaged_copy(library: Libra
         ({"name": "../../etc"}, "letters, digits"),
         ({"version": ""}, "letters, digits"),
         ({"version": 2}, "letters, digits"),
-        ({"architecture": {"name": "vit"}}, "unknown architecture"),
+        ({"architecture": {"name": "vit", "input_size": 448}}, "unknown architecture"),
         (
-            {"architecture": {"name": "mobilenet_v2", "hidden_units": 64}},
+            {"architecture": WIDER_HEAD},
             "the network expects",
         ),
         ({"calibration": {"scale": 1.0, "offset": "x"}}, "not a model card"),

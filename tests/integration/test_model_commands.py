@@ -47,6 +47,15 @@ class Console:
         done = self.call("model", "import", str(folder))
         assert done.exit_code == 0, done.output
 
+    def use_bundle_without_reference(self) -> str:
+        """As version 0.1.0 was, in the settings; its digest."""
+        folder = self.folder / "without-reference"
+        card = {key: value for key, value in SHIPPED.card.items() if key != "reference"}
+        save_bundle(folder, {**card, "version": "9.2"}, SHIPPED.weights)
+        with self.config.open("a") as config:
+            config.write(f'[model]\nbundle = "{folder}"\n')
+        return load_bundle(folder).identity.digest
+
     def states(self) -> dict[str, str]:
         return {model["name"]: model["state"] for model in self.answer("model", "list")}
 
@@ -137,13 +146,12 @@ def test_maps_are_drawn_by_the_model_in_use_unless_another_is_named(
 def test_drift_says_that_it_has_nothing_to_compare_with_and_that_one_is_too_few(
     console: Console,
 ) -> None:
-    console.import_candidate()
+    digest = console.use_bundle_without_reference()
     bench = Bench(open_database(load_settings(console.config)))
     seen = NewFinding(
         instance_uid(1, 1), 1, True, probability=0.6, body_part_examined="HAND", device="Maker A",
         mean_intensity=0.25, rows=20, columns=30,
     )  # fmt: skip
-    digest = SHIPPED.identity.digest
     bench.conclude(replace(make_conclusion(findings=(seen,)), model_digest=digest))
 
     found = console.answer("model", "drift")
@@ -192,7 +200,8 @@ def test_a_bundle_with_a_scope_is_imported_whole_and_its_scope_is_measured(
 
 
 def test_a_bundle_without_a_scope_says_so_and_rejects_nothing(console: Console) -> None:
-    done = console.call("model", "scope", "--controls", "1")
+    console.import_candidate()
+    done = console.call("model", "scope", CANDIDATE, "--controls", "1")
     assert done.exit_code == 0, done.output
     assert "knows no scope" in done.stderr
     assert "white noise" in done.stdout

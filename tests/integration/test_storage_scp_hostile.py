@@ -196,7 +196,8 @@ def test_another_operation_on_a_storage_class_is_aborted(scp: StorageScp, operat
 def test_a_store_request_of_the_verification_class_is_not_answered_with_success(
     scp: StorageScp,
 ) -> None:
-    response, released = _answers(scp, _request(5, 0x0002, str(Verification), 0x0001))
+    request = _request(5, 0x0002, str(Verification), 0x0001)
+    response, released = _answers(scp, request + pdu_bytes.RELEASE)
 
     assert wire.element(0, 0x0900, struct.pack("<H", 0x0211)) in response
     assert released[0] == _A_RELEASE_RP
@@ -217,15 +218,14 @@ def _request(context: int, class_element: int, sop_class_uid: str, operation: in
 
 
 def _answers(scp: StorageScp, message: bytes) -> list[bytes]:
-    """The PDUs that an association with the message gets after its acceptance."""
+    """The PDUs that come after the association was accepted, until it ends."""
     with _connect(scp) as peer:
         peer.sendall(pdu_bytes.associate_request())
         wire.read_pdu(peer)
-        peer.sendall(message + pdu_bytes.RELEASE)
+        peer.sendall(message)
         answers = b""
-        with suppress(ConnectionResetError):
-            while piece := peer.recv(65536):
-                answers += piece
+        while piece := peer.recv(65536):
+            answers += piece
     return pdu_bytes.split_pdus(answers)
 
 

@@ -1,6 +1,6 @@
 """[sweep] and [[schedules]]: backlog runs, and those of every night."""
 
-from datetime import time
+from datetime import datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from db.states import Outcome
 from worker.settings.fields import Section
+from worker.sweeps.time_window import TimeWindow
 
 
 class SweepSettings(Section):
@@ -61,6 +62,15 @@ class SweepSettings(Section):
     def zone(self) -> ZoneInfo:
         """The site's time zone."""
         return ZoneInfo(self.time_zone)
+
+    def local(self, moment: datetime) -> str:
+        """A moment as the clock of the site shows it."""
+        return f"{moment.astimezone(self.zone):%Y-%m-%d %H:%M} {self.time_zone}"
+
+    @property
+    def window(self) -> TimeWindow:
+        """When sweeps work."""
+        return TimeWindow(self.window_start, self.window_end, self.zone)
 
 
 class ScheduleSettings(Section):

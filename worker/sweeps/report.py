@@ -140,12 +140,7 @@ def _content(
 def _lines(
     sweep: SweepRecord, tally: SweepTally, progress: SweepProgress, settings: Settings
 ) -> list[tuple[str, str]]:
-    ended = sweep.finished_at
-
-    def local(moment: datetime) -> str:
-        own = settings.sweep
-        return f"{moment.astimezone(own.zone):%Y-%m-%d %H:%M} {own.time_zone}"
-
+    ended, local = sweep.finished_at, settings.sweep.local
     state = sweep.state + (f": {sweep.remark}" if sweep.remark else "")
     return [
         ("State", state if progress.searched else f"{state}; the search goes on"),

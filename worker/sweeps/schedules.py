@@ -6,7 +6,6 @@ from db.sweep_records import NewSweep, SweepRecord
 from db.sweeps import Sweeps
 from worker.settings import ScheduleSettings, Settings
 from worker.sweeps.selection import Selection
-from worker.sweeps.time_window import TimeWindow
 
 SCHEDULER = "schedule"
 """Who begins what a schedule begins, in the audit trail."""
@@ -16,8 +15,7 @@ def begin_scheduled(
     schedule: ScheduleSettings, settings: Settings, sweeps: Sweeps, now: datetime
 ) -> SweepRecord | None:
     """Tonight's sweep of a schedule; None: its window is not open, or it has begun already."""
-    own = settings.sweep
-    window = TimeWindow(own.window_start, own.window_end, own.zone)
+    window = settings.sweep.window
     if not window.is_open(now):
         return None
     night = window.night(now)

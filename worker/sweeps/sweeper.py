@@ -18,7 +18,6 @@ from worker.settings import Settings
 from worker.sweeps.pace import Pace
 from worker.sweeps.places import Place
 from worker.sweeps.selection import Selection
-from worker.sweeps.time_window import TimeWindow
 
 _log = structlog.get_logger(__name__)
 
@@ -56,8 +55,7 @@ class Sweeper:
         self._settings, self._sweeps, self._spool = settings, sweeps, spool
         self._place_of, self._owner = place_of, owner
         self._clock, self._monotonic = clock, monotonic
-        own = settings.sweep
-        self.window = TimeWindow(own.window_start, own.window_end, own.zone)
+        self.window = settings.sweep.window
         self._paces: dict[str, Pace] = {}
         self._not_before: dict[str, float] = {}
 
@@ -128,7 +126,7 @@ class Sweeper:
             return self._search(now, place)
         turn = self._sweeps.next_turn(sweep.id)
         if turn is not None and turn > self._clock():
-            return f"asks again at {self._local(turn)} for what did not come"
+            return f"asks again at {self._settings.sweep.local(turn)} for what did not come"
         return ""
 
     def _search(self, sweep: SweepRecord, place: Place) -> str:
@@ -195,7 +193,7 @@ class Sweeper:
         now = self._clock()
         if self.window.is_open(now):
             return ""
-        return f"waits for {self._local(self.window.opens_after(now))}"
+        return f"waits for {self._settings.sweep.local(self.window.opens_after(now))}"
 
     def _waits_for_place(self, place: Place) -> str:
         if not self._spool.has_room():
@@ -218,7 +216,3 @@ class Sweeper:
         if waiting >= self._settings.sweep.waiting_studies:
             return f"{waiting} fetched studies wait for screening"
         return f"{place.studies_per_hour} studies within the hour"
-
-    def _local(self, moment: datetime) -> str:
-        local = moment.astimezone(self._settings.sweep.zone)
-        return f"{local:%Y-%m-%d %H:%M} {self._settings.sweep.time_zone}"

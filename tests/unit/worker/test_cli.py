@@ -154,4 +154,4 @@ def test_model_show_tells_identity_figures_and_limits() -> None:
     assert f"{card['name']} {card['version']}" in shown
     assert card["digest"][:16] in shown
     assert all(limit in shown for limit in card["limits"])
-    assert f"{card['metrics']['test']['auc']['value']:.2f}" in shown
+    assert f"{card['metrics']['cross_validation']['auc']['value']:.2f}" in shown

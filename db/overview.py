@@ -7,6 +7,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from db.circuits import circuits
+from db.columns import came_by_itself
 from db.records import (
     AnalysisSummary,
     DeliverySummary,
@@ -59,7 +60,8 @@ def recent_studies(session: Session, limit: int) -> list[StudySummary]:
 def _oldest_waiting(session: Session) -> WaitingStudy | None:
     oldest = session.scalar(
         select(Study)
-        .where(Study.state.in_(_WAITING), Study.ready_at.is_not(None), Study.sweep_id.is_(None))
+        .where(Study.state.in_(_WAITING), Study.ready_at.is_not(None))
+        .where(came_by_itself(Study.sweep_id))
         .order_by(Study.ready_at, Study.id)
         .limit(1)
     )

@@ -8,7 +8,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.conclusions import attempts_spent, give_up, queue_again
 from db.records import ClaimedInstance, ClaimedStudy, QueuedStudy, ReleasedStudy
-from db.states import FlagKind, StudyState
+from db.states import FlagKind, Outcome, StudyState
 from db.tables import Analysis, Delivery, Instance, ResultObject, Study, SweepStudy
 from db.transitions import move_studies
 
@@ -125,16 +125,19 @@ def _is_reported(session: Session, study: Study) -> bool:
     return study.sweep_id is not None and session.scalar(found) is not None
 
 
-def _told(session: Session, study_id: int) -> frozenset[str]:
+def _told(session: Session, study_id: int) -> dict[str, Outcome]:
     # An attempt whose answer was lost may have arrived.
     sent = or_(Delivery.sent_at.is_not(None), Delivery.attempts > 0)
     of_messages = ResultObject.kind.in_(list(FlagKind))
-    names = (
-        select(Delivery.destination)
-        .join(ResultObject)
+    messages = (
+        select(Delivery.destination, Analysis.outcome)
+        .select_from(Analysis)
+        .join(Analysis.results)
+        .join(ResultObject.deliveries)
         .where(ResultObject.study_id == study_id, of_messages, sent)
+        .order_by(Analysis.id)
     )
-    return frozenset(session.scalars(names))
+    return dict(session.execute(messages).all())
 
 
 def _release(session: Session, study: Study, max_attempts: int, now: datetime) -> ReleasedStudy:

@@ -4,7 +4,7 @@ All times are timezone-aware. All paths are POSIX paths relative to the data fol
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
@@ -99,8 +99,8 @@ class ClaimedStudy:
     """Of the analysis that this one will supersede, if it has result objects."""
     reported_at_source: bool = False
     """Whether the source of its sweep has a report of it that is not ours."""
-    told: frozenset[str] = frozenset()
-    """Destinations that an earlier message about it went to, or may have gone to."""
+    told: Mapping[str, Outcome] = field(default_factory=dict)
+    """Destination → outcome that the last message about it told there, or may have told."""
 
 
 @dataclass(frozen=True, slots=True)

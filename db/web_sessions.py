@@ -163,17 +163,17 @@ class WebSessions:
                 .execution_options(synchronize_session=False)
             )
 
-    def find(self, token: str) -> SessionRecord | None:
+    def find(self, token: str, *, used: bool = True) -> SessionRecord | None:
         """The session of a token; None: unknown, ended, expired, or its account is disabled.
 
-        Writes its use down once a minute at most.
+        `used`: it is in use, which is written down once a minute at most.
         """
         now, key = self._clock(), _digest(token)
         with reading(self._engine) as session:
             found = session.execute(self._in_force(key, now)).one_or_none()
         if found is None:
             return None
-        if now - found.last_used_at >= min(_TOUCH, self._lifetime.idle / 4):
+        if used and now - found.last_used_at >= min(_TOUCH, self._lifetime.idle / 4):
             self._touch(key, now)
         return SessionRecord(found.account_id, found.name, found.role, found.csrf_token)
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from db.columns import came_by_itself
 from db.states import Outcome, StudyState
 from db.study_headers import fold
 from db.tables import Analysis, Review, Study, StudyHeader, StudyOpening
@@ -268,9 +269,8 @@ def _conditions_on_analysis(wanted: WorklistFilter, outcome: Outcome | None) -> 
 def _conditions_on_waiting(wanted: WorklistFilter) -> _Conditions:
     conditions = _in_period(wanted, Study.received_at)
     if wanted.swept is not None:
-        # Past the index of sweeps: what came by itself is nearly all.
-        swept = func.coalesce(Study.sweep_id, 0) != 0
-        conditions.append(swept if wanted.swept else ~swept)
+        by_itself = came_by_itself(Study.sweep_id)
+        conditions.append(~by_itself if wanted.swept else by_itself)
     return conditions
 
 

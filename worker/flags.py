@@ -64,19 +64,23 @@ def make_flags(
 ) -> Flags:
     """The messages about one analysis.
 
+    Who was told another outcome of the study is always told that it does not hold.
+
     Args:
         sends: whether results of this analysis go out at all.
     """
-    outcome = screening.verdict.outcome
-    receivers = [one for one in settings.receivers if outcome in one.outcomes]
-    if not receivers:
+    if not settings.receivers:
         return Flags()
+    outcome = screening.verdict.outcome
+    wrong = {name for name, told in claim.told.items() if told is not outcome}
+    hear = {one.name for one in settings.receivers if outcome in one.outcomes}
     header = header or Dataset()
-    if why := _why_not(settings, claim, sources, header, now, sends=sends):
-        return Flags(withheld=why)
+    why = _why_not(settings, claim, sources, header, now, sends=sends)
     messages: list[NewResultObject] = []
-    problems: list[str] = []
-    for receiver in receivers:
+    problems = [why] if why and hear - wrong else []
+    for receiver in settings.receivers:
+        if receiver.name not in (wrong if why else wrong | hear):
+            continue
         corrected = receiver.name in claim.told
         flag = _flag(claim, model, screening, header, now, receiver.name, corrected=corrected)
         try:

@@ -22,12 +22,13 @@ from worker.errors import SettingsError
 from worker.logs import configure_logging
 from worker.services import stop_on_signal
 from worker.settings import Settings
-from worker.web_server import serve_until
+from worker.web_server import Address, serve_until
 from worklist.monitor.app import make_monitor
 from worklist.monitor.notifier import Notifier
 from worklist.monitor.parts import ModelsInUse, MonitorParts, Webhook
 from worklist.monitor.snapshot import Limits
 from worklist.monitor.watch import Watch
+from worklist.signing import read_secret
 
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # to be replaced
 _PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "10000"}
@@ -46,14 +47,14 @@ def run_monitor(settings: Settings) -> None:
         notifier = Notifier(parts.webhook, parts.clock)
         _start("notifier", notifier.run, lambda: watch.alarms, stop)
     app = make_monitor(watch, parts.limits, parts.clock)
-    serve_until(app, settings.monitor.host, settings.monitor.port, stop)
+    serve_until(stop, app, Address(settings.monitor.host, settings.monitor.port))
 
 
 def make_monitor_parts(settings: Settings) -> MonitorParts:
     """Connected to nothing yet.
 
     Raises:
-        SettingsError: the file with the webhook's secret cannot be read, or is empty.
+        SettingsError: the file with the webhook's secret cannot be read, or is too short.
     """
     engine = make_engine(_impatient(settings.effective_database_url))
     return MonitorParts(
@@ -98,11 +99,9 @@ def _webhook(settings: Settings) -> Webhook | None:
     if not own.alarm_webhook or own.alarm_secret_file is None:
         return None
     try:
-        secret = own.alarm_secret_file.read_bytes().strip()
-    except OSError as error:
-        raise SettingsError(f"monitor.alarm_secret_file cannot be read: {error}") from error
-    if not secret:
-        raise SettingsError(f"monitor.alarm_secret_file {own.alarm_secret_file} is empty")
+        secret = read_secret(own.alarm_secret_file)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"monitor.alarm_secret_file: {error}") from error
     return Webhook(
         url=own.alarm_webhook,
         secret=secret,

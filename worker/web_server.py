@@ -1,37 +1,73 @@
-"""Serves an ASGI application until the process is told to stop."""
+"""Serves a web application until the process is told to stop."""
 
-import socket
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
+from typing import NamedTuple
 
 import uvicorn
 from fastapi import FastAPI
 
 _GRACE_S = 5
-_POLL_S = 0.5
 
 
-def serve_until(app: FastAPI, host: str, port: int, stop: Event) -> None:
+class Address(NamedTuple):
+    """Where a server is reached; over TLS alone if it has a certificate."""
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def serve_until(
+    stop: Event, app: FastAPI, address: Address, before_end: Callable[[], None] = lambda: None
+) -> None:
     """Serve until `stop` is set; requests under way get some seconds to end.
 
-    In a thread, since uvicorn would take the signals in the main one.
+    `before_end` ends answers that would never end by themselves.
 
     Raises:
-        OSError: the port cannot be opened.
+        SystemExit: the address cannot be opened; the log says why.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    opened = socket.create_server((host, port), family=family)
-    config = uvicorn.Config(
+    server = _Server(_configuration(app, address))
+    threading.Thread(
+        target=_end_on, args=(stop, server, before_end), daemon=True, name="end-server"
+    ).start()
+    server.run()
+    if not server.started:
+        raise SystemExit(1)
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours: see `worker.services.stop_on_signal`."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave them alone."""
+        yield
+
+
+def _configuration(app: FastAPI, address: Address) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
+        host=address.host,
+        port=address.port,
+        ssl_certfile=address.certificate,
+        ssl_keyfile=address.key,
         log_config=None,
+        # Its lines would hold query strings, and searches name patients.
         access_log=False,
         server_header=False,
+        # Only our own code decides whose word to take for who asks.
+        proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([opened],), name="web-server")
-    thread.start()
-    while thread.is_alive() and not stop.wait(_POLL_S):
-        pass
+
+
+def _end_on(stop: Event, server: uvicorn.Server, before_end: Callable[[], None]) -> None:
+    stop.wait()
+    before_end()
     server.should_exit = True
-    thread.join()

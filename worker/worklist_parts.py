@@ -1,13 +1,35 @@
-"""The worklist's parts, put together from the settings."""
+"""Settings in, the worklist's parts out; and what serves it."""
 
 from datetime import timedelta
 
+import structlog
 from sqlalchemy import Engine
 
-from worker.composition import make_reader, pixel_limits, utc_now
+from worker.composition import make_reader, open_database, pixel_limits, utc_now
+from worker.logs import configure_logging
+from worker.services import stop_on_signal
 from worker.settings import Settings
+from worker.web_server import Address, serve_until
 from worker.worklist_pictures import RenderedPictures
+from worklist.app import make_app, stop_streams
 from worklist.parts import Parts, SessionRules, TrustedProxy
+
+_log = structlog.get_logger(__name__)
+
+
+def run_worklist(settings: Settings) -> None:
+    """Answer requests until SIGTERM or SIGINT; those under way are finished first."""
+    configure_logging("worklist")
+    stop = stop_on_signal()
+    engine = open_database(settings)
+    app = make_app(make_parts(settings, engine))
+    own = settings.worklist
+    address = Address(own.host, own.port, own.tls_certificate_file, own.tls_key_file)
+    _log.info("worklist_serves", host=own.host, port=own.port, tls=bool(own.tls_certificate_file))
+    try:
+        serve_until(stop, app, address, before_end=lambda: stop_streams(app))
+    finally:
+        engine.dispose()
 
 
 def make_parts(settings: Settings, engine: Engine) -> Parts:

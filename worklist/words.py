@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from db.records import NewFinding
-from db.states import DeliveryState, Outcome, ReviewOutcome, StudyState
+from db.states import DeliveryState, FlagKind, Outcome, ReviewOutcome, StudyState
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,12 @@ DELIVERIES: dict[DeliveryState, Sign] = {
     DeliveryState.WITHDRAWN: Sign("withdrawn, never sent", "not-analysed"),
 }
 
-RESULTS = {"overlay": "Heatmap", "report": "Report"}
+RESULTS = {
+    "overlay": "Heatmap",
+    "report": "Report",
+    FlagKind.HL7: "HL7 message",
+    FlagKind.WEBHOOK: "webhook",
+}
 
 REVIEWS: dict[ReviewOutcome, str] = {
     ReviewOutcome.AGREE: "agree",

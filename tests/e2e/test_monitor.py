@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 from db.states import StudyState
 from tests.radiographs import write_phantom
 from tests.servers.product import MakeProduct, Product, wait_for
-from tests.servers.webhook_receiver import WebhookReceiver, webhook_receiver
-from worklist.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, signature
+from tests.servers.web_hook import HookReceiver
+from worklist.signing import SIGNATURE, signature
 
 SECRET = b"not much of a secret"
 LIMITS = (
@@ -22,12 +23,12 @@ LIMITS = (
 
 
 @pytest.fixture
-def receiver() -> Iterator[WebhookReceiver]:
-    with webhook_receiver() as receiver:
+def receiver() -> Iterator[HookReceiver]:
+    with HookReceiver() as receiver:
         yield receiver
 
 
-def monitor_toml(receiver: WebhookReceiver, folder: Path) -> str:
+def monitor_toml(receiver: HookReceiver, folder: Path) -> str:
     """Quick limits, and alarms to the receiver."""
     secret = folder / "alarm-secret"
     secret.write_bytes(SECRET + b"\n")
@@ -47,19 +48,19 @@ def is_ready(product: Product) -> bool | None:
         return None
 
 
-def told(receiver: WebhookReceiver) -> list[tuple[str, str]]:
+def told(receiver: HookReceiver) -> list[tuple[str, str]]:
     """(event, alarm) of every message, each of them signed."""
     messages: list[dict[str, Any]] = []
-    for post in list(receiver.posts):
-        timestamp = post.headers[TIMESTAMP_HEADER.lower()]
-        signed = signature(SECRET, timestamp, post.body)
-        assert post.headers[SIGNATURE_HEADER.lower()] == signed
+    for post in list(receiver.requests):
+        given = post.headers[SIGNATURE.lower()]
+        signed_at = datetime.fromtimestamp(int(given.removeprefix("t=").split(",")[0]), UTC)
+        assert given == signature(SECRET, signed_at, post.body)
         messages.append(json.loads(post.body))
     return [(message["event"], message["alarm"]["id"]) for message in messages]
 
 
 def test_a_worker_that_is_away_is_told_and_its_return_too(
-    make_product: MakeProduct, receiver: WebhookReceiver, tmp_path: Path
+    make_product: MakeProduct, receiver: HookReceiver, tmp_path: Path
 ) -> None:
     product = make_product(monitor=monitor_toml(receiver, tmp_path))
     product.start("listener", "dispatcher", "monitor")

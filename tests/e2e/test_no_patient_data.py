@@ -14,14 +14,14 @@ from tests.radiographs import write_phantom
 from tests.servers.ports import free_port
 from tests.servers.product import MakeProduct, Product, run_command, wait_for
 from tests.servers.scripted_pacs import ScriptedPacs
-from tests.servers.webhook_receiver import WebhookReceiver, webhook_receiver
+from tests.servers.web_hook import HookReceiver
 
 CANARY = Canary()
 
 
 @pytest.fixture
-def receiver() -> Iterator[WebhookReceiver]:
-    with webhook_receiver() as receiver:
+def receiver() -> Iterator[HookReceiver]:
+    with HookReceiver() as receiver:
         yield receiver
 
 
@@ -56,7 +56,7 @@ def spoil(path: Path) -> Path:
     return path
 
 
-def everywhere(product: Product, receiver: WebhookReceiver) -> dict[str, bytes | str]:
+def everywhere(product: Product, receiver: HookReceiver) -> dict[str, bytes | str]:
     """All that leaves the product or lies about in it, but spool, results and HL7."""
     data, config = product.settings.data_folder, str(product.config)
     places: dict[str, bytes | str] = {
@@ -66,7 +66,7 @@ def everywhere(product: Product, receiver: WebhookReceiver) -> dict[str, bytes |
         "ready": ask(product, "/ready").text,
         "status": run_command("--config", config, "status", "--json").stdout,
         "deliveries": run_command("--config", config, "deliveries", "list", "--json").stdout,
-        **{f"message {at}": post.body for at, post in enumerate(receiver.posts)},
+        **{f"message {at}": post.body for at, post in enumerate(receiver.requests)},
         **files_below(data / "broker"),
     }
     engine = make_engine(product.settings.effective_database_url)
@@ -76,7 +76,7 @@ def everywhere(product: Product, receiver: WebhookReceiver) -> dict[str, bytes |
 
 
 def test_a_patient_is_met_only_where_patients_belong(
-    make_product: MakeProduct, receiver: WebhookReceiver, tmp_path: Path
+    make_product: MakeProduct, receiver: HookReceiver, tmp_path: Path
 ) -> None:
     with ScriptedPacs() as pacs:
         product = make_product(

@@ -262,6 +262,20 @@ def test_a_later_revision_corrects_what_was_told(make_ward: MakeWard) -> None:
     assert json.loads(ward.text(later))["corrected"] is False
 
 
+def test_who_heard_a_positive_hears_that_it_does_not_hold_even_if_negatives_are_not_for_it(
+    make_ward: MakeWard,
+) -> None:
+    with MllpReceiver() as ris:
+        ward = make_ward(mllp_port=ris.port, receiver={"outcomes": ["POSITIVE"]})
+        ward.screen(DEFINITE, 1)
+        ward.deliver("ris")
+        ward.screen(NEGATIVE, 2)
+        ward.deliver("ris")
+    assert [str(one.segment("OBR")[25]) for one in ris.messages] == ["P", "C"]
+    # The hook was away when the first was due: it has nothing to be corrected.
+    assert [row.state for row in ward.rows("hook")] == [WITHDRAWN]
+
+
 def test_what_a_receiver_has_heard_of_is_told_again_when_it_is_said_again(
     make_ward: MakeWard,
 ) -> None:

@@ -3,7 +3,7 @@
 import typer
 
 from worker.commands.console import settings_of
-from worker.commands.services import SupervisorPid
+from worker.commands.services import SupervisorPid, run_service
 
 
 def monitor(context: typer.Context, supervisor: SupervisorPid = None) -> None:
@@ -12,9 +12,5 @@ def monitor(context: typer.Context, supervisor: SupervisorPid = None) -> None:
     One per installation; it only reads. Example: `fracture-screen --config settings.toml monitor`
     """
     from worker.monitor_parts import run_monitor
-    from worker.services import end_with
 
-    settings = settings_of(context)
-    if supervisor is not None:
-        end_with(supervisor)
-    run_monitor(settings)
+    run_service(lambda: run_monitor(settings_of(context)), supervisor)

@@ -75,7 +75,7 @@ def export(
             limits=pixel_limits(settings),
             blank=blank_corners,
         )
-    told = {**asdict(exported), "blank_corners": blank_corners}
+    told = {**asdict(exported), "blank_corners": blank_corners, "out": str(out_folder.resolve())}
     ModelRegistry(engine, utc_now).note(present_actor(), "reviews export", "reviews", told)
     if as_json:
         print_json(told)

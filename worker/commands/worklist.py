@@ -13,6 +13,6 @@ def worklist(context: typer.Context, supervisor: SupervisorPid = None) -> None:
 
     Example: `fracture-screen --config settings.toml worklist`
     """
-    from worker.worklist_server import serve_worklist
+    from worker.worklist_parts import run_worklist
 
-    run_service(lambda: serve_worklist(settings_of(context)), supervisor)
+    run_service(lambda: run_worklist(settings_of(context)), supervisor)

@@ -53,7 +53,7 @@ class MonitorSettings(Section):
         "", description="URL that alarms are POSTed to as JSON, signed; empty: none."
     )
     alarm_secret_file: Path | None = Field(
-        None, description="File with the secret that signs them (HMAC-SHA256)."
+        None, description="File with the secret that signs them (HMAC-SHA256), 16 bytes or more."
     )
     alarm_timeout_s: PositiveSeconds = Field(
         10.0, description="Seconds to wait for the webhook's answer."

@@ -3,8 +3,6 @@
 `webhook.schema.json` beside this file describes the body.
 """
 
-import hashlib
-import hmac
 import json
 import socket
 import ssl
@@ -24,13 +22,10 @@ from db.states import FlagKind
 from dicom_node.retry_classes import RetryClass, TransportProblem
 from worklist.flags.answers import MOST_BYTES, TAKEN, Answer, no_answer
 from worklist.flags.content import MOST_IMAGES, NOTICE, WORDS, Flag, FlagImage, flag_uid
+from worklist.signing import SIGNATURE, read_secret, signature
 
 SCHEMA = Path(__file__).parent / "webhook.schema.json"
 SCHEMA_NAME = "fracture-screen-flag-1"
-SIGNATURE = "Fracture-Screen-Signature"
-"""Header: t=<seconds since 1970>,v1=<HMAC-SHA256 of "<t>.<body>" in hexadecimal>."""
-SHORTEST_SECRET = 16
-"""Bytes."""
 
 _PASSING = frozenset({408, 425, 429})
 """Client errors that may go better later (RFC 9110 15.5.9, RFC 8470, RFC 6585)."""
@@ -147,20 +142,6 @@ def send_posts(
     return answers
 
 
-def signature(secret: bytes, timestamp: int, body: bytes) -> str:
-    """The value of the signature's header."""
-    digest = hmac.new(secret, b"%d." % timestamp + body, hashlib.sha256).hexdigest()
-    return f"t={timestamp},v1={digest}"
-
-
-def read_secret(path: Path) -> bytes:
-    """Raises OSError: it cannot be read. ValueError: it is too short to be one."""
-    secret = path.read_bytes().strip()
-    if len(secret) < SHORTEST_SECRET:
-        raise ValueError(f"the secret in {path} has less than {SHORTEST_SECRET} bytes")
-    return secret
-
-
 def _unusable(error: OSError | ValueError) -> str:
     if isinstance(error, ssl.SSLError) or not isinstance(error, OSError):
         return f"not sent: {error}"
@@ -180,7 +161,7 @@ def _headers(post: Post, secret: bytes, now: datetime) -> dict[str, str]:
     return {
         "Content-Type": "application/json",
         "Idempotency-Key": post.uid,
-        SIGNATURE: signature(secret, int(now.timestamp()), post.body),
+        SIGNATURE: signature(secret, now, post.body),
         "User-Agent": "fracture-screen",
     }
 

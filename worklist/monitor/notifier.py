@@ -15,7 +15,7 @@ import structlog
 
 from worklist.monitor.alarms import Alarm
 from worklist.monitor.parts import Webhook
-from worklist.signing import SIGNATURE_HEADER, TIMESTAMP_HEADER, signature
+from worklist.signing import SIGNATURE, signature
 
 _log = structlog.get_logger(__name__)
 
@@ -76,11 +76,9 @@ class Notifier:
     def _send(self, event: str, alarm: Alarm) -> bool:
         now = self._clock()
         body = json.dumps(_message(event, alarm, self._webhook.sender, now)).encode()
-        timestamp = str(int(now.timestamp()))
         headers = {
             "Content-Type": "application/json",
-            TIMESTAMP_HEADER: timestamp,
-            SIGNATURE_HEADER: signature(self._webhook.secret, timestamp, body),
+            SIGNATURE: signature(self._webhook.secret, now, body),
         }
         try:
             answer = httpx.post(

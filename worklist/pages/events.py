@@ -8,16 +8,17 @@ from fastapi.responses import StreamingResponse
 
 from worklist.conclusions import News, TooManyListeners
 from worklist.pages.reading import InReach
-from worklist.people.access import Reader
+from worklist.people.access import Listener
 
 router = APIRouter(include_in_schema=False)
 
-_LONGEST_S = 10 * 60
+_LONGEST_S = 60
+"""Then the browser comes again, and who listens is looked at again."""
 _RETRY_MS = 5000
 
 
 @router.get("/events")
-async def events(request: Request, reading: InReach, _who: Reader) -> StreamingResponse:
+async def events(request: Request, reading: InReach, _who: Listener) -> StreamingResponse:
     """Server-sent events; the browser comes again by itself where a stream ends."""
     stream = reading.conclusions.stream(_last_heard(request), _LONGEST_S)
     try:

@@ -60,8 +60,10 @@ def web_sessions(parts: Parts) -> WebSessions:
     return WebSessions(parts.engine, parts.clock, lifetime)
 
 
-def find_signed_in(request: Request) -> SignedIn | None:
+def find_signed_in(request: Request, *, used: bool = True) -> SignedIn | None:
     """Who asks at this moment; None: nobody has signed in. Asks the ledger each time.
+
+    `used`: the request shows that somebody is there, so that the session goes on.
 
     What a trusted proxy says goes before the cookie, and begins a session if there is none: the
     cookie follows with the answer. RequestRefused: the proxy names nobody of ours.
@@ -69,7 +71,7 @@ def find_signed_in(request: Request) -> SignedIn | None:
     sessions = web_sessions(request.app.state.parts)
     named = named_by_proxy(request)
     token = getattr(request.state, "begun_session", "") or token_of(request)
-    found = sessions.find(token) if token else None
+    found = sessions.find(token, used=used) if token else None
     if named is None:
         return None if found is None else _signed_in(found)
     if found is not None and found.name == named:
@@ -95,6 +97,20 @@ def require_reader(request: Request) -> SignedIn:
 
 
 Reader = Annotated[SignedIn, Depends(require_reader)]
+
+
+def require_listener(request: Request) -> SignedIn:
+    """Somebody who has signed in, by a request that an open page makes by itself.
+
+    A page left open does not keep its session.
+    """
+    who = find_signed_in(request, used=False)
+    if who is None:
+        raise RequestRefused(401, "Sign in first.")
+    return who
+
+
+Listener = Annotated[SignedIn, Depends(require_listener)]
 
 
 def require_admin(who: Reader) -> SignedIn:
@@ -128,8 +144,6 @@ async def _form_token(request: Request) -> str:
 
 def _asks_for_page(request: Request) -> bool:
     if request.method not in _SAFE_METHODS or request.url.path.startswith("/api/"):
-        return False
-    if "text/event-stream" in request.headers.get("accept", ""):
         return False
     return request.headers.get("sec-fetch-dest", "document") in _PAGES
 

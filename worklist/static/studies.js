@@ -39,6 +39,13 @@
     news.replaceChildren(link);
     document.title = `(${count}) ${document.title.replace(/^\(\d+\) /, "")}`;
   });
+  source.addEventListener("error", () => {
+    if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
+    const link = document.createElement("a");
+    link.href = location.href;
+    link.textContent = "This list hears of no new studies any more: load it again";
+    news.replaceChildren(link);
+  });
   addEventListener("pagehide", () => source.close());
   // Back by the browser's own store of pages: what it kept is old.
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });

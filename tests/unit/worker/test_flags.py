@@ -30,11 +30,13 @@ def make(
     header: Dataset,
     sources: tuple[Source, ...] = (),
     findings: tuple[NewFinding, ...] = (FINDING,),
+    told: Outcome | None = None,
 ) -> Flags:
     settings = Settings(
         data_folder=folder, hl7=(Hl7Receiver(name="ris", host="ris.example", port=2575),)
     )
-    claim = ClaimedStudy(1, 1, "1.2", 1, NOW, (), sweep_id=7)
+    before = {"ris": told} if told else {}
+    claim = ClaimedStudy(1, 1, "1.2", 1, NOW, (), sweep_id=7, told=before)
     screening = Screening(Verdict(Outcome.POSITIVE, "", 0.9), (findings,), ())
     model = ModelIdentity("mobilenet", "1.0", "ab" * 32)
     return make_flags(settings, claim, sources, model, screening, header, NOW, sends=True)
@@ -80,6 +82,17 @@ def test_a_report_that_came_with_the_study_and_is_not_ours_keeps_us_silent(
     path = write_instance(report, tmp_path / "report.dcm")
     source = Source("1.9", sop_class, "00" * 32, path)
     assert make(tmp_path, header_of(f"{NOW:%Y%m%d}"), (source,)).withheld == withheld
+
+
+@pytest.mark.parametrize(
+    ("told", "messages", "withheld"),
+    [(Outcome.NEGATIVE, 1, None), (Outcome.POSITIVE, 0, TOO_OLD), (None, 0, TOO_OLD)],
+)
+def test_who_was_told_otherwise_is_told_however_old_the_study_is(
+    tmp_path: Path, told: Outcome | None, messages: int, withheld: str | None
+) -> None:
+    flags = make(tmp_path, header_of("19000101"), told=told)
+    assert (len(flags.messages), flags.withheld) == (messages, withheld)
 
 
 def test_of_instances_that_are_no_radiographs_nothing_is_listed(tmp_path: Path) -> None:

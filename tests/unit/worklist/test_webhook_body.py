@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from db.states import Outcome
 from tests.unit.worklist.flag_contents import make_flag, make_patient
-from worklist.flags.webhook import SCHEMA, build_body, read_secret, signature
+from worklist.flags.webhook import SCHEMA, build_body
+from worklist.signing import read_secret, signature
 
 SCHEMA_JSON = json.loads(SCHEMA.read_text())
 VALIDATOR = jsonschema_rs.Draft202012Validator(SCHEMA_JSON, validate_formats=True)
@@ -91,7 +93,9 @@ def test_any_text_makes_json_that_can_be_sent(text: str) -> None:
 
 def test_a_receiver_verifies_the_signature_with_what_it_knows() -> None:
     secret, sent = b"0123456789abcdef", build_body(make_flag(), patient_data=False, worklist_url="")
-    header = dict(part.split("=", 1) for part in signature(secret, 1_780_000_000, sent).split(","))
+    signed_at = datetime(2026, 5, 28, 20, 26, 40, tzinfo=UTC)
+    header = dict(part.split("=", 1) for part in signature(secret, signed_at, sent).split(","))
+    assert header["t"] == "1780000000"
     expected = hmac.new(secret, header["t"].encode() + b"." + sent, hashlib.sha256).hexdigest()
     assert hmac.compare_digest(header["v1"], expected)
 

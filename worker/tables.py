@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from rich.console import Console
@@ -133,7 +134,7 @@ def print_status(console: Console, status: Json) -> None:
 
 
 def settings_in_force(settings: Settings) -> list[tuple[str, Any, str]]:
-    """(name, value, meaning) of every setting; passwords in URLs are hidden."""
+    """(name, value, meaning) of every setting; what admits somewhere is hidden in URLs."""
     rows: list[tuple[str, Any, str]] = []
     for name, _, description in field_reference():
         value: Any = settings
@@ -141,10 +142,18 @@ def settings_in_force(settings: Settings) -> list[tuple[str, Any, str]]:
             value = getattr(value, part)
         if isinstance(value, tuple) and any(isinstance(one, BaseModel) for one in value):
             value = [one.model_dump() for one in value]
-        elif name.endswith("_url") and value:
+        elif name == "monitor.alarm_webhook":
+            value = _host_alone(value)
+        elif name in ("database_url", "broker_url") and value:
             value = make_url(value).render_as_string(hide_password=True)
         rows.append((name, value, description))
     return rows
+
+
+def _host_alone(url: str) -> str:
+    """Chat systems let in whoever knows the path."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}/***" if url else ""
 
 
 def print_settings(console: Console, rows: Sequence[tuple[str, Any, str]]) -> None:

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from worker.demo import DemoResult, DemoStudy
 from worker.offline import Row
-from worker.settings import load_settings
+from worker.settings import MonitorSettings, load_settings
+from worker.settings.worklist import WorklistSettings
 from worker.tables import (
     print_demo,
     print_screen,
@@ -108,3 +109,13 @@ def test_no_password_of_a_broker_is_shown(url: str) -> None:
     shown = json.dumps(settings_in_force(load_settings(broker_url=url)), default=str)
     assert "pass-word" not in shown
     assert "***@h" in shown
+
+
+def test_an_alarm_webhook_is_shown_by_its_host_alone(tmp_path: Path) -> None:
+    url = "https://chat.example:8443/hooks/T0KEN?key=T0KEN"
+    monitor = MonitorSettings(alarm_webhook=url, alarm_secret_file=tmp_path / "secret")
+    viewer = WorklistSettings(viewer_url="https://viewer.example/?study={study_instance_uid}")
+    shown = settings_in_force(load_settings(monitor=monitor, worklist=viewer))
+    values = {name: value for name, value, _ in shown}
+    assert values["monitor.alarm_webhook"] == "https://chat.example/***"
+    assert values["worklist.viewer_url"] == viewer.viewer_url

@@ -49,7 +49,7 @@ class ScreenedSite:
             spooled = self._spool.write(path.read_bytes())
             intake.register(describe_file(spooled.path, "XRAYROOM1"))
 
-    def screen(self, destinations: Sequence[str] = ()) -> None:
+    def screen(self) -> None:
         """Everything that was received, to its conclusion."""
         self.ledger.mark_quiet_studies_ready(timedelta(0))
         for queued in self.ledger.queue_ready_studies(limit=1000):
@@ -58,7 +58,9 @@ class ScreenedSite:
             sources, began = sources_of(self.settings, claim), utc_now()
             screening = screen_claim(self.settings, self.screener, claim, sources)
             model = self.screener.model
-            assert record_screening(self.ledger, claim, model, screening, began, destinations)
+            assert record_screening(
+                self.settings, self.ledger, claim, sources, model, screening, began
+            )
 
     @contextmanager
     def served(self) -> Iterator[str]:

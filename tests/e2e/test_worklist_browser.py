@@ -23,7 +23,8 @@ from db.reviews import Reviews
 from db.states import ReviewOutcome
 from tests.radiographs import Phantom, write_phantom
 from tests.screened_site import ScreenedSite
-from tests.servers.product import wait_for
+from tests.servers.ports import free_port
+from tests.servers.product import destination_toml, wait_for
 from tests.worklist_people import PASSWORD
 from worker.composition import utc_now
 from worker.reviews.table import read_reviews
@@ -48,7 +49,7 @@ def named(phantom: Phantom, name: str, body_part: str = "HAND") -> Path:
 def site(tmp_path_factory: pytest.TempPathFactory) -> ScreenedSite:
     """Phantoms with and without fracture, one out of scope, one that still waits."""
     folder = tmp_path_factory.mktemp("worklist")
-    site = ScreenedSite(folder / "site")
+    site = ScreenedSite(folder / "site", destination_toml("hospital PACS", "PACS", free_port()))
     site.receive(
         [
             named(write_phantom(folder, "flagged", 1), "Müller^Änne"),
@@ -56,7 +57,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> ScreenedSite:
             named(write_phantom(folder, "skull", 3), "Skull^Sam", "SKULL"),
         ]
     )
-    site.screen(["hospital PACS"])
+    site.screen()
     site.receive([named(write_phantom(folder, "late", 4), "Late^Lou")])
     return site
 

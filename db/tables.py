@@ -470,7 +470,7 @@ class AuditEvent(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     happened_at: Mapped[datetime] = mapped_column(UtcDateTime(), index=True)
     actor: Mapped[str] = mapped_column(String(255))
-    """Operating-system user and machine."""
+    """Operating-system user and machine; of the worklist: the account."""
     action: Mapped[str] = mapped_column(String(64))
     subject: Mapped[str] = mapped_column(String(255))
     details: Mapped[dict[str, Any]] = mapped_column(JSON())  # Any: JSON

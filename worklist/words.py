@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from db.records import NewFinding
 from db.states import DeliveryState, FlagKind, Outcome, ReviewOutcome, StudyState
+from worklist.flags.content import WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,11 @@ class Sign:
 
 WAITING = Sign("waiting", "waiting")
 OUTCOMES: dict[Outcome, Sign] = {
-    Outcome.POSITIVE: Sign("definite", "positive"),
-    Outcome.DOUBTFUL: Sign("suspicious", "doubtful"),
-    Outcome.NOT_ANALYSED: Sign("not analysed", "not-analysed"),
-    Outcome.FAILED: Sign("failed", "failed"),
-    Outcome.NEGATIVE: Sign("negative", "negative"),
+    Outcome.POSITIVE: Sign(WORDS[Outcome.POSITIVE], "positive"),
+    Outcome.DOUBTFUL: Sign(WORDS[Outcome.DOUBTFUL], "doubtful"),
+    Outcome.NOT_ANALYSED: Sign(WORDS[Outcome.NOT_ANALYSED], "not-analysed"),
+    Outcome.FAILED: Sign(WORDS[Outcome.FAILED], "failed"),
+    Outcome.NEGATIVE: Sign(WORDS[Outcome.NEGATIVE], "negative"),
 }
 """In the order in which they are listed."""
 

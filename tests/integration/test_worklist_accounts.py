@@ -157,6 +157,15 @@ def test_a_session_ends_when_idle_and_when_old(bench: Bench) -> None:
     assert bench.sessions.find(used.token) is None  # 12 hours after its begin, used or not
 
 
+def test_a_page_left_open_keeps_no_session(bench: Bench) -> None:
+    begun = bench.begin()
+    for _ in range(29):
+        bench.clock.forward(timedelta(minutes=1))
+        assert bench.sessions.find(begun.token, used=False) is not None
+    bench.clock.forward(timedelta(minutes=1))
+    assert bench.sessions.find(begun.token, used=False) is None
+
+
 def test_use_is_written_down_once_a_minute_at_most(bench: Bench) -> None:
     begun, start = bench.begin(), bench.clock.now
     bench.clock.forward(timedelta(seconds=59))

@@ -1,4 +1,4 @@
-"""People's part of the worklist as an application of its own, with pages to try access at."""
+"""The worklist, with pages to try access at."""
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,12 +16,10 @@ from db.accounts import AccountRecord, Accounts
 from db.audit import AuditRecord, Trail, Wanted
 from db.states import Role
 from tests.unit.db.ledger_factories import ManualClock
-from worklist.headers import protect
-from worklist.pages import people, sign_in
+from worklist.app import make_app
 from worklist.parts import Parts, SessionRules, TrustedProxy
 from worklist.people import passwords
 from worklist.people.access import Admin, CsrfChecked, Reader
-from worklist.people.refusals import answer_refusals
 
 PASSWORD = "Canary-Passw0rt-für-alle"
 HOST = "worklist.test"
@@ -45,7 +43,10 @@ class NoPictures:
     def radiograph(self, path: str, frame_number: int) -> bytes:
         raise AssertionError(path)
 
-    def heatmap(self, path: str) -> bytes:
+    def heatmap(self, path: str, rows: int, columns: int) -> bytes:
+        raise AssertionError(path)
+
+    def heatmap_source(self, path: str) -> tuple[str, int]:
         raise AssertionError(path)
 
     def report(self, path: str) -> bytes:
@@ -76,6 +77,7 @@ class Site:
         self.accounts = Accounts(self.engine, self.clock)
         self.trail = Trail(self.engine, self.clock)
         self.app = make_app(self.parts)
+        _add_probes(self.app)
 
     def with_proxy(self, proxy: TrustedProxy | None = PROXY) -> "Site":
         return replace(self, proxy=proxy)
@@ -133,17 +135,6 @@ class Browser:
 
 def as_headers(given: dict[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in given.items()}
-
-
-def make_app(parts: Parts) -> FastAPI:
-    app = FastAPI(docs_url=None, redoc_url=None)
-    app.state.parts = parts
-    app.include_router(sign_in.router)
-    app.include_router(people.router)
-    _add_probes(app)
-    answer_refusals(app)
-    protect(app)
-    return app
 
 
 def _add_probes(app: FastAPI) -> None:

@@ -17,6 +17,7 @@ def serve(app: FastAPI) -> Iterator[str]:
     # Of TCP by name: asyncio turns Nagle's algorithm off for no other, and small pages take 40 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.bind(("127.0.0.1", 0))
+    listening.listen()  # who comes before the server runs waits
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3)
     )

@@ -202,6 +202,9 @@ quiet_period_s = 1.0
 [worklist]
 port = {_free_port()}
 
+[monitor]
+port = {_free_port()}
+
 [delivery]
 first_backoff_s = 2.0
 

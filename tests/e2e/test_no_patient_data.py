@@ -1,8 +1,10 @@
 """A patient's name and numbers stay where they belong, on good days and on bad ones."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from pydicom import dcmread
 
@@ -15,6 +17,8 @@ from tests.servers.ports import free_port
 from tests.servers.product import MakeProduct, Product, run_command, wait_for
 from tests.servers.scripted_pacs import ScriptedPacs
 from tests.servers.web_hook import HookReceiver
+from tests.worklist_people import session_cookie
+from worker.worklist_parts import make_parts
 
 CANARY = Canary()
 
@@ -36,8 +40,10 @@ def test_the_canary_is_found_however_it_is_written(mark: str) -> None:
     assert CANARY.found_in("Synthetic^Phantom 19370416") == []
 
 
-def toml(pacs: ScriptedPacs) -> str:
-    """A PACS that answers and one that does not."""
+def toml(pacs: ScriptedPacs, hook: HookReceiver, folder: Path) -> str:
+    """A PACS that answers and one that does not, and a webhook for results."""
+    secret = folder / "flag-secret"
+    secret.write_bytes(b"0123456789abcdef")
     return (
         "[delivery]\nfirst_backoff_s = 1\nmaximum_backoff_s = 2\nmaximum_tries = 2\n"
         "timeout_s = 2\nlease_s = 8\nfailures_to_open = 1\n"
@@ -45,6 +51,8 @@ def toml(pacs: ScriptedPacs) -> str:
         f"port = {pacs.port}\n"
         f'[[destinations]]\nname = "dead"\nae_title = "DEAD"\nhost = "127.0.0.1"\n'
         f"port = {free_port()}\n"
+        f'[[webhooks]]\nname = "hook"\nurl = "{hook.url}"\ntimeout_s = 2\n'
+        f'secret_file = "{secret}"\n'
     )
 
 
@@ -56,7 +64,30 @@ def spoil(path: Path) -> Path:
     return path
 
 
-def everywhere(product: Product, receiver: HookReceiver) -> dict[str, bytes | str]:
+def read_about(product: Product) -> None:
+    """As a reader does: search for the patient, open the study."""
+    parts = make_parts(product.settings, make_engine(product.settings.effective_database_url))
+    own = product.settings.worklist
+    address = f"http://{own.host}:{own.port}"
+    with httpx.Client(base_url=address, cookies=session_cookie(parts), timeout=30) as client:
+        wait_for(lambda: answers(client), "the worklist answers", product.log)
+        listed = client.get("/", params={"q": CANARY.family_name})
+        assert f"{CANARY.family_name}, {CANARY.given_name}" in listed.text
+        (link, *_) = re.findall(r'href="(/studies/[^"]+)"', listed.text)
+        assert CANARY.patient_id in client.get(link).text
+        assert client.get("/api/studies", params={"q": CANARY.patient_id}).json()["studies"]
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/sign-in").status_code < 500
+    except httpx.TransportError:
+        return False
+
+
+def everywhere(
+    product: Product, receiver: HookReceiver, hook: HookReceiver
+) -> dict[str, bytes | str]:
     """All that leaves the product or lies about in it, but spool, results and HL7."""
     data, config = product.settings.data_folder, str(product.config)
     places: dict[str, bytes | str] = {
@@ -67,6 +98,8 @@ def everywhere(product: Product, receiver: HookReceiver) -> dict[str, bytes | st
         "status": run_command("--config", config, "status", "--json").stdout,
         "deliveries": run_command("--config", config, "deliveries", "list", "--json").stdout,
         **{f"message {at}": post.body for at, post in enumerate(receiver.requests)},
+        **{f"flag {at}": post.body for at, post in enumerate(hook.requests)},
+        "audit trail": run_command("--config", config, "audit", "list", "--json").stdout,
         **files_below(data / "broker"),
     }
     engine = make_engine(product.settings.effective_database_url)
@@ -78,12 +111,12 @@ def everywhere(product: Product, receiver: HookReceiver) -> dict[str, bytes | st
 def test_a_patient_is_met_only_where_patients_belong(
     make_product: MakeProduct, receiver: HookReceiver, tmp_path: Path
 ) -> None:
-    with ScriptedPacs() as pacs:
+    with ScriptedPacs() as pacs, HookReceiver() as hook:
         product = make_product(
-            toml(pacs),
+            toml(pacs, hook, tmp_path),
             monitor=monitor_toml(receiver, tmp_path) + "circuit_alarm_s = 1\n",
         )
-        product.start("listener", "dispatcher", "monitor")
+        product.start("listener", "dispatcher", "monitor", "worklist")
         good, other = (write_phantom(tmp_path / "in", name) for name in ("good", "spoilt"))
         sent = product.send([CANARY.stamp(good.path), spoil(CANARY.stamp(other.path))])
         assert all(result.stored for result in sent)
@@ -99,10 +132,14 @@ def test_a_patient_is_met_only_where_patients_belong(
         assert summary.outcome is Outcome.NOT_ANALYSED
         alarm = ("raised", "circuit-open/dead")
         wait_for(lambda: alarm in told(receiver), "the dead PACS is told", product.log)
-        places = everywhere(product, receiver)
+        read_about(product)
+        wait_for(lambda: len(hook.requests) == 2, "the flags arrive", product.log)
+        places = everywhere(product, receiver, hook)
 
     assert leaks(CANARY, places) == {}
-    assert {"log", "metrics", "message 0", "table audit_event", "table study"} <= set(places)
+    expected = {"log", "metrics", "message 0", "flag 1", "audit trail", "table audit_event"}
+    assert expected <= set(places)
+    assert "opened study" in places["audit trail"]
     # The same search finds it where it belongs: the test can fail.
     data = product.settings.data_folder
     for folder in ("spool", "results"):

@@ -175,7 +175,7 @@ def test_reviews_are_entered_once_and_an_export_stands_in_the_trail(console: Con
     told = console.answer("reviews", "export", "--out", str(console.folder / "labelled"))
 
     assert told["left_out"] == {"not in the spool any more, or not readable": 1}
-    (event,) = console.answer("model", "history")
+    (event,) = console.answer("audit", "list", "--action", "reviews export")
     assert (event["action"], event["details"]["written"]) == ("reviews export", 0)
 
 

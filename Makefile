@@ -52,6 +52,8 @@ bench: install system-packages
 	$(BIN)/python -m tests.bench.inference
 	$(BIN)/python -m tests.bench.end_to_end
 	$(BIN)/python -m tests.bench.receive
+	$(BIN)/python -m tests.bench.worklist
+	$(BIN)/python -m tests.bench.readers
 
 lock: # needs uv: pip install uv
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -246,7 +246,13 @@ def test_the_picture_is_zoomed_moved_and_windowed_by_keys_alone(
 
 
 def test_no_page_keeps_anybody_from_using_it(browser: webdriver.Chrome, address: str) -> None:
+    browser.get(address)
+    require_accessible(browser, "sign-in")
     sign_in(browser, address)
+    for page in ("quality", "people", "trail"):
+        browser.get(f"{address}/{page}")
+        require_accessible(browser, page)
+    browser.get(address)
     find(browser, ".filters summary").click()
     require_accessible(browser, "list")
     press(browser, "?")

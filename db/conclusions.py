@@ -128,7 +128,15 @@ def _results(
             del values["destinations"]
             row = ResultObject(study_id=study_id, created_at=now, **values)
             rows[result.sop_instance_uid] = row
+        elif rows[result.sop_instance_uid].purged_at is not None:
+            _bring_back(rows[result.sop_instance_uid], result)
     return list(rows.values())
+
+
+def _bring_back(row: ResultObject, result: NewResultObject) -> None:
+    """Its file was purged and written anew, perhaps with other bytes: the report states a time."""
+    row.path, row.sha256, row.size = result.path, result.sha256, result.size
+    row.purged_at = None
 
 
 def _analysis(

@@ -40,12 +40,14 @@ def count_deliveries(session: Session, chosen: DeliveryFilter) -> int:
 
 
 def replay(session: Session, chosen: DeliveryFilter, now: datetime) -> int:
-    """Make dead letters PENDING again, as if never tried."""
+    """Make dead letters PENDING again, as if never tried; not those whose file was purged."""
+    here = select(ResultObject.id).where(ResultObject.purged_at.is_(None))
     moved = move_deliveries(
         session,
         DeliveryState.FAILED,
         DeliveryState.PENDING,
         *_conditions(chosen),
+        Delivery.result_object_id.in_(here),
         attempts=0,
         next_attempt_at=now,
         confirm_at=None,
@@ -147,4 +149,5 @@ def _record(delivery: Delivery, result: ResultObject, study_instance_uid: str) -
         transaction_uid=delivery.transaction_uid,
         path=result.path,
         sha256=result.sha256,
+        purged_at=result.purged_at,
     )

@@ -17,7 +17,7 @@ _instances, _studies = cast(Table, Instance.__table__), cast(Table, Study.__tabl
 _sweep_studies = cast(Table, SweepStudy.__table__)
 
 # Made once and without the ORM: an instance is registered before its sender gets an answer.
-_KNOWN = select(_instances.c.sha256, _instances.c.study_id).where(
+_KNOWN = select(_instances.c.sha256, _instances.c.study_id, _instances.c.purged_at).where(
     _instances.c.sop_instance_uid == bindparam("sop_instance_uid")
 )
 _STUDY = (
@@ -41,21 +41,42 @@ _SWEEP_THAT_FETCHES = (
     .limit(1)
 )
 _ADD_INSTANCE = insert(_instances)
+_BRING_BACK = (
+    update(_instances)
+    .where(_instances.c.sop_instance_uid == bindparam("uid"), _instances.c.purged_at.is_not(None))
+    .values(path=bindparam("new_path"), received_at=bindparam("now"), purged_at=None)
+)
 
 
 def register_instance(session: Session, instance: NewInstance, now: datetime) -> Registration:
-    """Store an instance. IntegrityError: another transaction stored its UID or study just now."""
+    """Store an instance. IntegrityError: another transaction stored its UID or study just now.
+
+    One that was purged comes back, if its bytes are the same; it opens its study as a new one.
+    """
     connection = session.connection()
     known = connection.execute(_KNOWN, {"sop_instance_uid": instance.sop_instance_uid}).first()
     if known is not None:
-        same = known.sha256 == instance.sha256
-        kind = RegistrationKind.DUPLICATE if same else RegistrationKind.CONFLICT
-        return Registration(kind, known.study_id)
+        if known.sha256 != instance.sha256:
+            return Registration(RegistrationKind.CONFLICT, known.study_id)
+        if known.purged_at is not None and _bring_back(session, instance, now):
+            return Registration(RegistrationKind.ACCEPTED, known.study_id)
+        return Registration(RegistrationKind.DUPLICATE, known.study_id)
     study_id = _open_study(session, instance, now)
     columns = asdict(instance)
     del columns["study_instance_uid"]
     connection.execute(_ADD_INSTANCE, {"study_id": study_id, "received_at": now, **columns})
     return Registration(RegistrationKind.ACCEPTED, study_id)
+
+
+def _bring_back(session: Session, instance: NewInstance, now: datetime) -> bool:
+    """The study's lock first, as purging takes it; False: another sender was quicker."""
+    connection = session.connection()
+    connection.execute(_STUDY, {"study_instance_uid": instance.study_instance_uid})
+    back = {"uid": instance.sop_instance_uid, "new_path": instance.path, "now": now}
+    if not connection.execute(_BRING_BACK, back).rowcount:
+        return False
+    _open_study(session, instance, now)
+    return True
 
 
 def known_path(session: Session, relative_path: str) -> bool:
@@ -65,10 +86,13 @@ def known_path(session: Session, relative_path: str) -> bool:
 
 
 def instance_paths(session: Session, after: int, limit: int) -> Sequence[Row[int, str, str]]:
-    """Up to `limit` (id, SOP instance UID, path) of instances whose id is above `after`."""
+    """Up to `limit` (id, SOP instance UID, path) of instances whose id is above `after`.
+
+    Of those that were not purged.
+    """
     return session.execute(
         select(Instance.id, Instance.sop_instance_uid, Instance.path)
-        .where(Instance.id > after)
+        .where(Instance.id > after, Instance.purged_at.is_(None))
         .order_by(Instance.id)
         .limit(limit)
     ).all()

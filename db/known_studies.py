@@ -16,7 +16,9 @@ def known_study(session: Session, study_instance_uid: str) -> KnownStudy | None:
     if study is None:
         return None
     instances = session.scalars(
-        select(Instance.sop_instance_uid).where(Instance.study_id == study.id)
+        select(Instance.sop_instance_uid).where(
+            Instance.study_id == study.id, Instance.purged_at.is_(None)
+        )
     )
     analysis = session.scalar(
         select(Analysis).where(Analysis.study_id == study.id, Analysis.superseded_at.is_(None))

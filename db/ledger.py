@@ -64,8 +64,9 @@ class Ledger:
         """Store the instance and open its study, in one transaction.
 
         A UID known with the same digest is a DUPLICATE and with another digest a CONFLICT; both
-        change nothing. A late instance sends its study back to RECEIVING; a study that had been
-        concluded gets its next revision, and a worker that is screening it loses its lease.
+        change nothing, but the first brings a file back that was purged. A late instance sends its
+        study back to RECEIVING; a study that had been concluded gets its next revision, and a
+        worker that is screening it loses its lease.
         """
         for _ in range(_REGISTRATION_TRIES - 1):
             try:
@@ -82,7 +83,7 @@ class Ledger:
             return intake.known_path(session, relative_path)
 
     def instance_paths(self) -> Iterator[tuple[str, str]]:
-        """Every instance's (SOP instance UID, path), in many short transactions."""
+        """(SOP instance UID, path) of each instance that was not purged, in short transactions."""
         after = 0
         while True:
             with self._transaction() as session:

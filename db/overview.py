@@ -166,6 +166,7 @@ def _result_summary(result: ResultObject) -> ResultSummary:
         kind=result.kind,
         path=result.path,
         deliveries=tuple(delivery_summary(delivery) for delivery in result.deliveries),
+        purged_at=result.purged_at,
     )
 
 

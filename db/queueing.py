@@ -7,7 +7,14 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.conclusions import attempts_spent, give_up, queue_again
-from db.records import ClaimedInstance, ClaimedStudy, QueuedStudy, ReleasedStudy
+from db.overview import finding_record
+from db.records import (
+    ClaimedInstance,
+    ClaimedStudy,
+    PurgedInstance,
+    QueuedStudy,
+    ReleasedStudy,
+)
 from db.states import FlagKind, Outcome, StudyState
 from db.tables import Analysis, Delivery, Instance, ResultObject, Study, SweepStudy
 from db.transitions import move_studies
@@ -181,6 +188,7 @@ def _queued(session: Session, ids: Sequence[int]) -> list[QueuedStudy]:
 
 def _instances(session: Session, study_id: int) -> tuple[ClaimedInstance, ...]:
     rows = session.scalars(select(Instance).where(Instance.study_id == study_id)).all()
+    purged = _purged(session, study_id, rows)
     # Sorted here, since the databases' collations differ.
     rows = sorted(rows, key=lambda row: (row.series_instance_uid, row.sop_instance_uid))
     return tuple(
@@ -190,6 +198,26 @@ def _instances(session: Session, study_id: int) -> tuple[ClaimedInstance, ...]:
             sha256=row.sha256,
             path=row.path,
             series_instance_uid=row.series_instance_uid,
+            purged=purged.get(row.sop_instance_uid),
         )
         for row in rows
     )
+
+
+def _purged(session: Session, study_id: int, rows: Sequence[Instance]) -> dict[str, PurgedInstance]:
+    """By SOP Instance UID, with what the analysis in force says of them."""
+    gone = {row.sop_instance_uid: row.purged_at for row in rows if row.purged_at is not None}
+    if not gone:
+        return {}
+    analysis = session.scalar(
+        select(Analysis).where(Analysis.study_id == study_id, Analysis.superseded_at.is_(None))
+    )
+    findings = [] if analysis is None else [finding_record(one) for one in analysis.findings]
+    return {
+        uid: PurgedInstance(
+            purged_at,
+            "" if analysis is None else analysis.model_digest,
+            tuple(one for one in findings if one.sop_instance_uid == uid),
+        )
+        for uid, purged_at in gone.items()
+    }

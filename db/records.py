@@ -71,6 +71,17 @@ class ReleasedStudy:
 
 
 @dataclass(frozen=True, slots=True)
+class PurgedInstance:
+    """What is left of an instance whose file retention removed."""
+
+    purged_at: datetime
+    model_digest: str
+    """Of the analysis in force when the study was claimed; "": there was none."""
+    findings: "tuple[NewFinding, ...]"
+    """What that analysis says of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimedInstance:
     """One instance of a claimed study."""
 
@@ -79,6 +90,8 @@ class ClaimedInstance:
     sha256: str
     path: str
     series_instance_uid: str
+    purged: PurgedInstance | None = None
+    """None: its file is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +267,13 @@ class DeliveryRecord:
     transaction_uid: str | None
     path: str
     sha256: str
+    purged_at: datetime | None = None
+    """When retention removed the file; None: it is here."""
+
+
+def purged_on(moment: datetime) -> str:
+    """As people are told of a file that is gone."""
+    return f"purged on {moment:%Y-%m-%d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +339,8 @@ class ResultSummary:
     kind: str
     path: str
     deliveries: tuple[DeliverySummary, ...]
+    purged_at: datetime | None = None
+    """When retention removed the file; None: it is here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ class ReviewedInstance:
     study_instance_uid: str
     path: str
     """Relative to the data folder."""
+    purged_at: datetime | None = None
+    """When retention removed the file; None: it is here."""
 
 
 class Reviews:
@@ -60,15 +62,15 @@ class Reviews:
     def in_force(self) -> list[ReviewedInstance]:
         """The latest review of every reviewed instance, by SOP Instance UID."""
         wanted = (
-            select(Review, Study.study_instance_uid, Instance.path)
+            select(Review, Study.study_instance_uid, Instance.path, Instance.purged_at)
             .join(Study, Study.id == Review.study_id)
             .join(Instance, Instance.sop_instance_uid == Review.sop_instance_uid)
             .where(Review.superseded_at.is_(None))
         )
         with transaction(self._engine) as session:
             found = [
-                ReviewedInstance(review_record(row), study, path)
-                for row, study, path in session.execute(wanted)
+                ReviewedInstance(review_record(row), study, path, purged_at)
+                for row, study, path, purged_at in session.execute(wanted)
             ]
         return sorted(found, key=lambda one: one.review.sop_instance_uid)
 

@@ -88,6 +88,17 @@ def require_current(engine: Engine) -> None:
         )
 
 
+def revision_of(engine: Engine) -> str | None:
+    """Of the tables as they are; None: there are none."""
+    with database_errors(), engine.execution_options(**_READS_ONLY).connect() as connection:
+        return _revision(connection)
+
+
+def known_revisions() -> tuple[str, ...]:
+    """All that this version of the program can bring up to date, oldest first."""
+    return tuple(script.revision for script in _scripts().walk_revisions())[::-1]
+
+
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
     """A session whose work is committed at the end, or undone by an exception."""
@@ -149,8 +160,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 def _refuse_newer_tables(connection: Connection) -> None:
     revision = _revision(connection)
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and revision not in known_revisions():
         raise LedgerOutOfDate(
             f"the ledger's tables are at revision {revision}, which this version of Fracture "
             "Screen does not know: install the version that made them, or a newer one"

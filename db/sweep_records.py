@@ -39,6 +39,8 @@ class SweepRecord:
     actor: str
     created_at: datetime
     finished_at: datetime | None
+    purged_at: datetime | None
+    """When retention removed the rows of its studies; None: they are here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class KnownStudy:
     sweep_id: int | None
     """The sweep that brought its present revision."""
     sop_instance_uids: frozenset[str]
+    """Of the instances whose files are here: what was purged is fetched again if it is wanted."""
     model_version: str
     """Of the current analysis, as `model_digest`; "" without one."""
     model_digest: str

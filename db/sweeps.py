@@ -27,7 +27,7 @@ from db.sweep_records import (
     SweptStudy,
 )
 from db.sweep_results import swept_page, tally
-from db.tables import Analysis, Study, Sweep, SweepStudy
+from db.tables import Analysis, Instance, Study, Sweep, SweepStudy
 from db.transitions import NEXT_REVISION, move_studies
 
 _PAGE = 500
@@ -173,7 +173,12 @@ class Sweeps:
             )
             .exists()
         )
-        done = and_(Sweep.state == SweepState.FINISHED, Sweep.reported_at.is_(None), ~under_way)
+        done = and_(
+            Sweep.state == SweepState.FINISHED,
+            Sweep.reported_at.is_(None),
+            Sweep.purged_at.is_(None),
+            ~under_way,
+        )
         news = (
             select(SweepStudy.id)
             .where(
@@ -302,13 +307,16 @@ class Sweeps:
                 _keep_previous(session, item)
 
     def screen_again(self, item_id: int) -> bool:
-        """Make a study that the ledger has READY, as the sweep's; False if it is not at rest."""
+        """Make a study that the ledger has READY, as the sweep's.
+
+        False: it is not at rest, or files of it were purged.
+        """
         now = self._clock()
         with transaction(self._engine) as session:
             item = session.get_one(SweepStudy, item_id, with_for_update=True)
             this_study = Study.study_instance_uid == item.study_instance_uid
             study = session.scalar(select(Study).where(this_study).with_for_update())
-            if study is None or study.state not in CONCLUDED:
+            if study is None or study.state not in CONCLUDED or _is_purged(session, study.id):
                 return False
             move_studies(
                 session,
@@ -399,6 +407,11 @@ def _of_night(session: Session, schedule: str, night: date | None) -> bool:
 
 def _record(row: Sweep) -> SweepRecord:
     return SweepRecord(**{name: getattr(row, name) for name in SweepRecord.__slots__})
+
+
+def _is_purged(session: Session, study_id: int) -> bool:
+    gone = select(Instance.id).where(Instance.study_id == study_id, Instance.purged_at.is_not(None))
+    return session.scalar(gone.limit(1)) is not None
 
 
 def _new_study(sweep_id: int, candidate: Candidate, now: datetime) -> SweepStudy:

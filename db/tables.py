@@ -88,6 +88,8 @@ class Sweep(Base):
     advanced_at: Mapped[datetime] = mapped_column(UtcDateTime())
     reported_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     """When its report was written by itself, last; None: not yet."""
+    purged_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    """When retention removed the rows of its studies; None: they are here."""
     lease_owner: Mapped[str | None] = mapped_column(String(255))
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
 
@@ -238,6 +240,8 @@ class Instance(Base):
     sha256: Mapped[str] = mapped_column(_SHA256)
     size: Mapped[int] = mapped_column(BigInteger())
     received_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    purged_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    """When retention gave its file up; None: the file is here. The same bytes bring it back."""
 
 
 class Delivery(Base):
@@ -319,7 +323,20 @@ class ResultObject(Base):
     sha256: Mapped[str] = mapped_column(_SHA256)
     size: Mapped[int] = mapped_column(BigInteger())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime())
+    purged_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    """When retention gave its file up; None: the file is here."""
     deliveries: Mapped[list[Delivery]] = relationship(order_by=Delivery.id)
+
+
+class DoomedFile(Base):
+    """A file that retention gave up and that is not known to be gone yet."""
+
+    __tablename__ = "doomed_file"
+
+    path: Mapped[str] = mapped_column(_PATH, primary_key=True)
+    """Relative to the data folder."""
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id), index=True)
+    doomed_at: Mapped[datetime] = mapped_column(UtcDateTime())
 
 
 analysis_result = Table(

@@ -75,6 +75,7 @@ def _analysis(row: Analysis) -> AnalysisRecord:
                 result.kind,
                 result.path,
                 tuple(delivery_summary(delivery) for delivery in result.deliveries),
+                result.purged_at,
             )
             for result in row.results
         ),

@@ -158,6 +158,8 @@ class InstanceRecord:
     """Relative to the data folder."""
     size: int
     received_at: datetime
+    purged_at: datetime | None = None
+    """When retention removed the file; None: it is here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,8 @@ class ResultRecord:
     path: str
     """Relative to the data folder."""
     deliveries: tuple[DeliverySummary, ...]
+    purged_at: datetime | None = None
+    """When retention removed the file; None: it is here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ def sources_of(settings: Settings, claim: ClaimedStudy) -> list[Source]:
     """Its instances, as they lie in the data folder."""
     root = settings.data_folder.resolve()
     return [
-        Source(one.sop_instance_uid, one.sop_class_uid, one.sha256, root / one.path)
+        Source(one.sop_instance_uid, one.sop_class_uid, one.sha256, root / one.path, one.purged)
         for one in claim.instances
     ]
 

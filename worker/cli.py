@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from worker.commands import drift, files, model, monitor, registry, scope, services, shadow, studies
+from worker.commands import (
+    backup,
+    drift,
+    files,
+    model,
+    monitor,
+    registry,
+    retention,
+    scope,
+    services,
+    shadow,
+    studies,
+)
 from worker.commands.audit import audit_app
 from worker.commands.console import fail
 from worker.commands.data import data_app
@@ -40,6 +52,9 @@ app.command()(studies.retry)
 app.command()(model.train)
 app.command()(model.cross_validate)
 app.command()(conformance)
+app.command()(backup.backup)
+app.command()(backup.restore)
+app.command()(retention.purge)
 model.model_app.command("list")(registry.list_models)
 model.model_app.command("import")(registry.import_model)
 model.model_app.command("compare")(registry.compare)

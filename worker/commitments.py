@@ -39,6 +39,9 @@ def keeper(engine: Engine, data_folder: Path) -> Keeps:
             return NO_SUCH_INSTANCE
         if stored.sop_class_uid != sop_class_uid:
             return CLASS_CONFLICT
+        if stored.purged_at is not None:
+            _log.info("commitment_refused_purged", sop_instance_uid=sop_instance_uid)
+            return NO_SUCH_INSTANCE
         path = data_folder / stored.path
         if not path.is_file() or path.stat().st_size != stored.size:
             _log.critical("instance_file_missing", sop_instance_uid=sop_instance_uid)

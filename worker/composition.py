@@ -19,6 +19,7 @@ from dicom_node.receiver import Receiver
 from dicom_node.spool import Spool
 from models.bundle import ModelBundle, load_bundle
 from models.classifier import Classifier
+from worker.backup.unfinished import require_whole
 from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
 from worker.intake import Intake
@@ -37,8 +38,13 @@ def utc_now() -> datetime:
 
 
 def make_folders(settings: Settings) -> None:
-    """Create the data folder for us alone: it holds radiographs of patients."""
+    """Create the data folder for us alone: it holds radiographs of patients.
+
+    Raises:
+        RestoreUnfinished: a restore into it broke off.
+    """
     settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    require_whole(settings.data_folder)
     settings.results_folder.mkdir(exist_ok=True, mode=0o700)
 
 

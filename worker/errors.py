@@ -5,7 +5,9 @@ WorkerError
 ├── NothingToDo     a command was given no file that it can work on
 ├── CertificatesNotMade   `certs make` could not
 ├── ExtraMissing    a command needs an extra that is not installed
-└── DemoFailed      the demo could not start, or stood still
+├── DemoFailed      the demo could not start, or stood still
+├── BackupRefused   a backup cannot be made, or cannot be restored here
+└── RestoreUnfinished   the data folder holds half of a backup
 """
 
 
@@ -23,6 +25,14 @@ class NothingToDo(WorkerError):
 
 class DemoFailed(WorkerError):
     """The demo's own parts did not do their work; the message says which."""
+
+
+class BackupRefused(WorkerError):
+    """A copy cannot be made, or not be restored; the message says what is in the way."""
+
+
+class RestoreUnfinished(WorkerError):
+    """A restore broke off: nothing may run on what it left."""
 
 
 class CertificatesNotMade(WorkerError):

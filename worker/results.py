@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, SecondaryCaptureImageStorage
 
-from db.records import NewResultObject
+from db.records import NewResultObject, PurgedInstance
 from dicom_node.encapsulated_pdf import build_encapsulated_pdf
 from dicom_node.errors import DicomNodeError
 from dicom_node.radiograph import Radiograph, read_header
@@ -64,6 +64,8 @@ class Source:
     sop_class_uid: str
     sha256: str
     path: Path
+    purged: PurgedInstance | None = None
+    """What is left of it; None: its file is here."""
 
     @property
     def is_radiograph(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pydicom import Dataset
 
-from db.records import NewFinding, NewResultObject
+from db.records import NewFinding, NewResultObject, PurgedInstance, purged_on
 from dicom_node.errors import UnreadableInstance
 from dicom_node.radiograph import (
     NotEligible,
@@ -22,10 +22,10 @@ from dicom_node.radiograph import (
     read_radiographs,
 )
 from models.classifier import Classification, Classifier
-from models.prediction import ModelIdentity
+from models.prediction import ModelIdentity, OperatingPoint
 from models.preprocessing import shows_nothing
 from worker.conclude import Verdict, conclude
-from worker.results import ClassifiedFrame, ResultWriter, Source, header_or_nothing
+from worker.results import WORDS, ClassifiedFrame, ResultWriter, Source, header_or_nothing
 
 LONGEST_DEVICE = 200
 BLANK = "the image is blank: a single shade"
@@ -149,8 +149,10 @@ class Screener:
             seen.append(replace(looked, frames=()))
             writer.add_frames(source, looked.frames)
             for finding in looked.findings:
-                if not finding.analysed:
-                    writer.add_not_analysed(source, finding.reason, finding.frame_number)
+                if not finding.analysed or source.purged is not None:
+                    writer.add_not_analysed(
+                        source, finding.reason or _as_before(finding), finding.frame_number
+                    )
         without_results = screening_of(seen)
         writer.add_report(without_results.verdict)
         return replace(without_results, results=writer.written)
@@ -170,6 +172,8 @@ class Screener:
 
         Raises as `look_at`.
         """
+        if source.purged is not None:
+            return _of_purged(source, source.purged, self.model)
         source.path.stat()
         try:
             radiographs = read(
@@ -253,6 +257,32 @@ def _not_analysed(source: Source, reason: str, *, unread: int) -> Looked:
         device=None if header is None else device_of(header),
     )
     return Looked((finding,), unread=unread)
+
+
+def _of_purged(source: Source, purged: PurgedInstance, model: ModelIdentity) -> Looked:
+    """What the same model said of it holds: a late image takes no finding back.
+
+    What another model said is not this one's word: the radiograph counts as not seen.
+    """
+    said = [one for one in purged.findings if one.analysed]
+    if said and purged.model_digest == model.digest:
+        unread = sum(not one.analysed for one in purged.findings) if source.is_radiograph else 0
+        return Looked(purged.findings, unread=unread)
+    before = f", where another model said: {_words(said)}" if said else ""
+    reason = f"its file was {purged_on(purged.purged_at)}{before}"
+    unread = int(source.is_radiograph)
+    finding = NewFinding(source.sop_instance_uid, 0, analysed=False, reason=reason)
+    return Looked((finding,), unread=unread)
+
+
+def _as_before(finding: NewFinding) -> str:
+    return f"as analysed before, its file was purged since: {_words([finding])}"
+
+
+def _words(findings: Sequence[NewFinding]) -> str:
+    highest = max(findings, key=lambda one: one.probability or 0.0)
+    word = WORDS[OperatingPoint(highest.operating_point) if highest.operating_point else None]
+    return f"{word or 'below both operating points'} ({100 * (highest.probability or 0.0):.0f} %)"
 
 
 def _stated(header: Dataset, keyword: str) -> str:

@@ -89,10 +89,10 @@ def images_of(study: StudyDetail, pictures: Pictures) -> list[Image]:
 
 
 def heatmaps(analysis: AnalysisRecord, pictures: Pictures) -> dict[tuple[str, int], ResultRecord]:
-    """(SOP Instance UID, frame number) → the heatmap over it; without those that are damaged."""
+    """(SOP Instance UID, frame number) → the heatmap over it; none that is purged or damaged."""
     found = {}
     for result in analysis.results:
-        if result.kind != OVERLAY:
+        if result.kind != OVERLAY or result.purged_at is not None:
             continue
         try:
             found[pictures.heatmap_source(result.path)] = result

@@ -1,10 +1,11 @@
 """`fracture-screen flags`: messages to systems without DICOM, tried out and looked at."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from db.records import AnalysisSummary, ResultSummary
+from db.records import AnalysisSummary, ResultSummary, purged_on
 from db.states import FlagKind
 from worker.commands.console import Json, fail, out, print_json, settings_of
 from worker.errors import NothingToDo
@@ -55,7 +56,7 @@ def show(
     if summary is None or summary.analysis is None:
         raise NothingToDo(f"study {study_instance_uid} is not known, or not screened yet")
     root = settings.data_folder.resolve()
-    messages = [(one, (root / one.path).read_text("utf-8")) for one in _messages(summary.analysis)]
+    messages = [(one, _text(root, one)) for one in _messages(summary.analysis)]
     withheld = summary.analysis.unflagged_reason
     if as_json:
         print_json({"messages": [_as_json(*each) for each in messages], "withheld": withheld})
@@ -72,6 +73,12 @@ def show(
 
 def _messages(analysis: AnalysisSummary) -> list[ResultSummary]:
     return [one for one in analysis.results if one.kind in set(FlagKind)]
+
+
+def _text(root: Path, message: ResultSummary) -> str:
+    if message.purged_at is not None:
+        return f"({purged_on(message.purged_at)})"
+    return (root / message.path).read_text("utf-8")
 
 
 def _as_json(result: ResultSummary, text: str) -> dict[str, object]:

@@ -89,7 +89,7 @@ class Shadow:
             if time.monotonic() > deadline:
                 _log.warning("shadow_too_slow", study_instance_uid=claim.study_instance_uid)
                 break
-            if one.sop_instance_uid in wanted:
+            if one.sop_instance_uid in wanted and one.purged is None:
                 path = self._data_folder / one.path
                 source = Source(one.sop_instance_uid, one.sop_class_uid, one.sha256, path)
                 found += screener.look_at(source).findings

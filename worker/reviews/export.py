@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 
+from db.records import purged_on
 from db.reviews import NewReview, ReviewedInstance
 from dicom_node.errors import DicomNodeError
 from dicom_node.header import read_header
@@ -142,6 +143,8 @@ def _read(
 ) -> tuple[Radiograph, Dataset]:
     if one.review.fractured is None:
         raise LeftOut("the reader left open whether it is fractured")
+    if one.purged_at is not None:
+        raise LeftOut(f"its file was {purged_on(one.purged_at)}")
     path = data_folder / one.path
     try:
         header = read_header(path)

@@ -16,6 +16,7 @@ from worker.settings.monitor import MonitorSettings
 from worker.settings.peers import PeerSettings
 from worker.settings.promotion import PromotionSettings
 from worker.settings.reference import field_reference
+from worker.settings.retention import RetentionSettings
 from worker.settings.root import Settings
 from worker.settings.sources import Retrieval, SourceSettings
 from worker.settings.study import StudySettings
@@ -34,6 +35,7 @@ __all__ = [
     "MonitorSettings",
     "PeerSettings",
     "PromotionSettings",
+    "RetentionSettings",
     "Retrieval",
     "ScheduleSettings",
     "Settings",

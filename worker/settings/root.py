@@ -24,6 +24,7 @@ from worker.settings.monitor import MonitorSettings
 from worker.settings.peers import PeerSettings
 from worker.settings.promotion import PromotionSettings
 from worker.settings.remote import CalledSettings
+from worker.settings.retention import RetentionSettings
 from worker.settings.sources import SourceSettings
 from worker.settings.study import StudySettings
 from worker.settings.sweep import ScheduleSettings, SweepSettings
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     sweep: SweepSettings = SweepSettings()
     worklist: WorklistSettings = WorklistSettings()
     monitor: MonitorSettings = MonitorSettings()
+    retention: RetentionSettings = RetentionSettings()
     destinations: tuple[Destination, ...] = Field(
         (), description="Where results go; in the file one [[destinations]] table each."
     )

@@ -14,6 +14,7 @@ import structlog
 from pydicom import Dataset
 
 from db.ledger import Ledger
+from db.records import purged_on
 from db.states import FlagKind, Outcome
 from db.sweep_records import SweepRecord, SweepTally, SweptStudy
 from db.sweeps import Sweeps
@@ -51,11 +52,13 @@ def write_report(
     """Write the files of a sweep into `folder`; return them.
 
     Raises:
-        NothingToDo: there is no such sweep.
+        NothingToDo: there is no such sweep, or what it found was purged.
     """
     sweep = sweeps.find(number)
     if sweep is None:
         raise NothingToDo(f"there is no sweep {number}; `fracture-screen sweep status` lists them")
+    if sweep.purged_at is not None:
+        raise NothingToDo(f"what sweep {number} found was {purged_on(sweep.purged_at)}")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     flagged = filter(suspected_missed, sweeps.swept(number))
     suspects = sorted(
@@ -223,9 +226,12 @@ def _copy_results(
             for result in () if summary is None else summary.results:
                 if result.kind in set(FlagKind):  # a message is for its receiver
                     continue
+                row = (result.kind, study.study_instance_uid, study.outcome, study.probability)
+                if result.purged_at is not None:
+                    writer.writerow((purged_on(result.purged_at), *row))
+                    continue
                 place = Path(study.study_instance_uid) / Path(result.path).name
                 (folder / place).parent.mkdir(exist_ok=True, mode=0o700)
                 shutil.copyfile(settings.data_folder / result.path, folder / place)
-                row = (study.study_instance_uid, study.outcome, study.probability)
-                writer.writerow((place.as_posix(), result.kind, *row))
+                writer.writerow((place.as_posix(), *row))
     return manifest

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
+from datetime import datetime
 
 import anyio.to_thread
 from fastapi import APIRouter, HTTPException, Request, Response
 
+from db.records import purged_on
 from db.worklist_records import AnalysisRecord, StudyDetail
 from dicom_node.errors import DicomNodeError
 from worklist.images import REPORT, heatmaps, result_of_kind
@@ -32,6 +34,7 @@ async def radiograph(
         study = _study(reading, study_instance_uid)
         for instance in study.instances:
             if instance.sop_instance_uid == sop_instance_uid:
+                _require_kept("the image", instance.purged_at)
                 return reading.parts.pictures.radiograph(instance.path, frame_number)
         raise HTTPException(404, "the study has no such image")
 
@@ -77,6 +80,7 @@ async def report(
         result = result_of_kind(_current(_study(reading, study_instance_uid)), REPORT)
         if result is None:
             raise HTTPException(404, "the study has no report")
+        _require_kept("the report", result.purged_at)
         return reading.parts.pictures.report(result.path)
 
     response = await _answer(request, reading, find, "application/pdf")
@@ -89,6 +93,11 @@ def _study(reading: Reading, study_instance_uid: str) -> StudyDetail:
     if study is None:
         raise HTTPException(404, "the study is not known here")
     return study
+
+
+def _require_kept(what: str, purged_at: datetime | None) -> None:
+    if purged_at is not None:
+        raise HTTPException(404, f"{what} was {purged_on(purged_at)}: the PACS has it")
 
 
 def _current(study: StudyDetail) -> AnalysisRecord:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from db.records import purged_on
 from db.reviews import NewReview
 from db.states import ReviewOutcome
 from db.worklist_records import StudyDetail
@@ -140,7 +141,8 @@ def _page(
         problem=problem,
         saved=request.query_params.get("saved", ""),
         result_names=_result_names(reading, study, images),
-        has_report=current is not None and result_of_kind(current, REPORT) is not None,
+        report=None if current is None else result_of_kind(current, REPORT),
+        purged_on=purged_on,
         viewer_link=viewer_link(reading.parts.viewer_url, study.study_instance_uid),
         words=words,
     )

@@ -1,0 +1,1 @@
+"""What is old enough goes: rules from the settings, files from the disk."""

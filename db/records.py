@@ -313,11 +313,12 @@ class DeliverySummary:
 
 @dataclass(frozen=True, slots=True)
 class ResultSummary:
-    """One result object of a study's current analysis."""
+    """One result object of an analysis, with its deliveries."""
 
     sop_instance_uid: str
     kind: str
     path: str
+    """Relative to the data folder."""
     deliveries: tuple[DeliverySummary, ...]
 
 

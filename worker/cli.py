@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from worker.commands import drift, files, model, monitor, registry, scope, services, shadow, studies
+from worker.commands import (
+    doctor,
+    drift,
+    files,
+    model,
+    monitor,
+    registry,
+    scope,
+    services,
+    shadow,
+    studies,
+)
 from worker.commands.audit import audit_app
 from worker.commands.console import fail
 from worker.commands.data import data_app
@@ -32,6 +43,7 @@ app.command()(services.listen)
 app.command()(services.dispatch)
 app.command()(services.work)
 app.command()(monitor.monitor)
+app.command()(doctor.doctor)
 app.command()(worklist)
 app.command()(files.demo)
 app.command()(files.screen)

@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := worker worklist dicom_node models training db tests
+PACKAGES := worker worklist dicom_node models training db tests docs
 
-.PHONY: demo test install system-packages lint types imports unit security chaos fuzz bench lock clean
+.PHONY: demo test install system-packages lint types imports unit docs security chaos fuzz bench lock clean
 
 demo: install
 	rm -rf demo-results
@@ -38,6 +38,9 @@ imports:
 unit: # a file's tests share a process; the long files begin
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+docs: install # into site/; a warning is an error, as in the tests
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 security: install # what each attack costs
 	$(BIN)/python -m tests.security
 
@@ -61,4 +64,4 @@ lock: # needs uv: pip install uv
 	echo 'atheris>=3.0' | uv pip compile --generate-hashes --no-header --no-annotate - -o requirements-fuzz.lock
 
 clean:
-	rm -rf $(VENV) demo-results .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo-results site .pytest_cache .mypy_cache .ruff_cache

@@ -199,6 +199,7 @@ class ClaimedDelivery:
     """A worker's right to send one result object to one destination."""
 
     delivery_id: int
+    study_instance_uid: str
     sop_instance_uid: str
     path: str
     attempts: int

@@ -24,7 +24,13 @@ from worker.commands.deliveries import deliveries_app
 from worker.commands.experiments import experiment_app
 from worker.commands.explanations import explanations_app
 from worker.commands.flags import flags_app
-from worker.commands.installation import certs_app, conformance, db_app, settings_app
+from worker.commands.installation import (
+    certs_app,
+    conformance,
+    db_app,
+    reference,
+    settings_app,
+)
 from worker.commands.reviews import reviews_app
 from worker.commands.sweeps import sweep_app
 from worker.commands.users import users_app
@@ -52,6 +58,7 @@ app.command()(studies.retry)
 app.command()(model.train)
 app.command()(model.cross_validate)
 app.command()(conformance)
+app.command()(reference)
 model.model_app.command("list")(registry.list_models)
 model.model_app.command("import")(registry.import_model)
 model.model_app.command("compare")(registry.compare)

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := worker worklist dicom_node models training db tests docs
+PACKAGES := worker worklist dicom_node models training db deploy tests docs
 
 .PHONY: demo test install system-packages lint types imports unit docs security chaos fuzz bench lock clean
 
@@ -58,9 +58,13 @@ bench: install system-packages
 	$(BIN)/python -m tests.bench.worklist
 	$(BIN)/python -m tests.bench.readers
 
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
 lock: # needs uv: pip install uv
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra training --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --extra training --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) -c requirements.lock pyproject.toml -o deploy/requirements-cpu.lock
+	$(LOCK) -c requirements.lock --extra gpu pyproject.toml -o deploy/requirements-gpu.lock
+	echo hatchling | $(LOCK) -c requirements.lock - -o deploy/requirements-build.lock
 	echo 'atheris>=3.0' | uv pip compile --generate-hashes --no-header --no-annotate - -o requirements-fuzz.lock
 
 clean:

@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := worker worklist dicom_node models training db tests
+PACKAGES := worker worklist dicom_node models training db deploy tests docs
 
-.PHONY: demo test install system-packages lint types imports unit security chaos fuzz bench lock clean
+.PHONY: demo test install system-packages lint types imports unit docs security chaos fuzz bench lock clean
 
 demo: install
 	rm -rf demo-results
@@ -38,6 +38,9 @@ imports:
 unit: # a file's tests share a process; the long files begin
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+docs: install # into site/; a warning is an error, as in the tests
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 security: install # what each attack costs
 	$(BIN)/python -m tests.security
 
@@ -55,10 +58,14 @@ bench: install system-packages
 	$(BIN)/python -m tests.bench.worklist
 	$(BIN)/python -m tests.bench.readers
 
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
 lock: # needs uv: pip install uv
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		--extra training --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --extra training --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) -c requirements.lock pyproject.toml -o deploy/requirements-cpu.lock
+	$(LOCK) -c requirements.lock --extra gpu pyproject.toml -o deploy/requirements-gpu.lock
+	echo hatchling | $(LOCK) -c requirements.lock - -o deploy/requirements-build.lock
 	echo 'atheris>=3.0' | uv pip compile --generate-hashes --no-header --no-annotate - -o requirements-fuzz.lock
 
 clean:
-	rm -rf $(VENV) demo-results .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo-results site .pytest_cache .mypy_cache .ruff_cache

@@ -14,7 +14,7 @@ from db.circuits import (
 from db.dead_letters import withdraw_outdated
 from db.records import ClaimedDelivery, DueDelivery
 from db.states import DeliveryState
-from db.tables import Delivery, ResultObject
+from db.tables import Delivery, ResultObject, Study
 from db.transitions import move_deliveries
 
 _MINUTE = timedelta(minutes=1)
@@ -52,8 +52,9 @@ def claim_deliveries(
         _release_holds(session, in_group)
         return []
     rows = session.execute(
-        select(Delivery, ResultObject.sop_instance_uid, ResultObject.path)
-        .join(ResultObject)
+        select(Delivery, Study.study_instance_uid, ResultObject.sop_instance_uid, ResultObject.path)
+        .join(ResultObject, Delivery.result_object_id == ResultObject.id)
+        .join(Study, ResultObject.study_id == Study.id)
         .where(
             in_group,
             _is_due(now),
@@ -62,13 +63,13 @@ def claim_deliveries(
         .order_by(Delivery.id)
         .with_for_update(of=Delivery, skip_locked=True)
     ).all()
-    for delivery, _, _ in rows:
+    for delivery, *_ in rows:
         delivery.attempts += 1
         delivery.lease_owner = owner
         delivery.lease_expires_at = now + lease
     return [
-        ClaimedDelivery(delivery.id, sop_instance_uid, path, delivery.attempts)
-        for delivery, sop_instance_uid, path in rows
+        ClaimedDelivery(delivery.id, study_instance_uid, sop_instance_uid, path, delivery.attempts)
+        for delivery, study_instance_uid, sop_instance_uid, path in rows
     ]
 
 

@@ -136,7 +136,7 @@ def _analysis_summary(analysis: Analysis) -> AnalysisSummary:
         started_at=analysis.started_at,
         finished_at=analysis.finished_at,
         findings=tuple(finding_record(finding) for finding in analysis.findings),
-        results=tuple(_result_summary(result) for result in analysis.results),
+        results=tuple(result_summary(result) for result in analysis.results),
         unflagged_reason=analysis.unflagged_reason,
     )
 
@@ -160,7 +160,8 @@ def finding_record(finding: Finding) -> NewFinding:
     )
 
 
-def _result_summary(result: ResultObject) -> ResultSummary:
+def result_summary(result: ResultObject) -> ResultSummary:
+    """A result object from its row."""
     return ResultSummary(
         sop_instance_uid=result.sop_instance_uid,
         kind=result.kind,

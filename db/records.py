@@ -212,6 +212,7 @@ class ClaimedDelivery:
     """A worker's right to send one result object to one destination."""
 
     delivery_id: int
+    study_instance_uid: str
     sop_instance_uid: str
     path: str
     attempts: int
@@ -333,11 +334,12 @@ class DeliverySummary:
 
 @dataclass(frozen=True, slots=True)
 class ResultSummary:
-    """One result object of a study's current analysis."""
+    """One result object of an analysis, with its deliveries."""
 
     sop_instance_uid: str
     kind: str
     path: str
+    """Relative to the data folder."""
     deliveries: tuple[DeliverySummary, ...]
     purged_at: datetime | None = None
     """When retention removed the file; None: it is here."""

@@ -4,6 +4,8 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from alembic import command
@@ -25,6 +27,35 @@ _SQLITE_RETRY_S = 0.02
 # Any constant: it names the lock that upgrades of this program's ledger take.
 _UPGRADE_LOCK = 0x46524143
 _READS_ONLY = {"fracture_screen_reads_only": True}
+
+
+class Level(StrEnum):
+    """How a ledger's tables stand to those of this version of the program."""
+
+    EMPTY = "empty"
+    """There are none yet."""
+    BEHIND = "behind"
+    CURRENT = "current"
+    AHEAD = "ahead"
+    """A newer version made them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """Revisions of the tables: what was found, what this version needs, and all that it knows."""
+
+    found: str | None
+    needed: str | None
+    known: frozenset[str]
+
+    @property
+    def level(self) -> Level:
+        """How they stand to each other."""
+        if self.found is None:
+            return Level.EMPTY
+        if self.found == self.needed:
+            return Level.CURRENT
+        return Level.BEHIND if self.found in self.known else Level.AHEAD
 
 
 def make_engine(url: str) -> Engine:
@@ -74,6 +105,13 @@ def is_current(engine: Engine) -> bool:
     """
     with database_errors(), engine.execution_options(**_READS_ONLY).connect() as connection:
         return _revision(connection) == _head()
+
+
+def migrations(engine: Engine) -> Migrations:
+    """How the tables stand; looks only. LedgerUnavailable: the database cannot be asked."""
+    known = frozenset(script.revision for script in _scripts().walk_revisions())
+    with database_errors(), engine.execution_options(**_READS_ONLY).connect() as connection:
+        return Migrations(_revision(connection), _head(), known)
 
 
 def require_current(engine: Engine) -> None:

@@ -3,14 +3,13 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from db.overview import delivery_summary, finding_record
+from db.overview import finding_record, result_summary
 from db.reviews import review_record
 from db.tables import Analysis, Instance, ResultObject, Review, Study, StudyHeader
 from db.worklist_pages import patient_header, verdict
 from db.worklist_records import (
     AnalysisRecord,
     InstanceRecord,
-    ResultRecord,
     ReviewRecord,
     StudyDetail,
 )
@@ -69,16 +68,8 @@ def _analysis(row: Analysis) -> AnalysisRecord:
         superseded_at=row.superseded_at,
         swept=row.sweep_id is not None,
         findings=tuple(finding_record(finding) for finding in row.findings),
-        results=tuple(
-            ResultRecord(
-                result.sop_instance_uid,
-                result.kind,
-                result.path,
-                tuple(delivery_summary(delivery) for delivery in result.deliveries),
-                result.purged_at,
-            )
-            for result in row.results
-        ),
+        results=tuple(result_summary(result) for result in row.results),
+        unflagged_reason=row.unflagged_reason,
     )
 
 

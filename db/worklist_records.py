@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from db.records import DeliverySummary, NewFinding
+from db.records import NewFinding, ResultSummary
 from db.reviews import NewReview
 from db.states import Outcome, StudyState
 
@@ -163,19 +163,6 @@ class InstanceRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ResultRecord:
-    """One result object with its deliveries."""
-
-    sop_instance_uid: str
-    kind: str
-    path: str
-    """Relative to the data folder."""
-    deliveries: tuple[DeliverySummary, ...]
-    purged_at: datetime | None = None
-    """When retention removed the file; None: it is here."""
-
-
-@dataclass(frozen=True, slots=True)
 class AnalysisRecord:
     """One analysis of a study, current or superseded."""
 
@@ -184,7 +171,9 @@ class AnalysisRecord:
     superseded_at: datetime | None
     swept: bool
     findings: tuple[NewFinding, ...]
-    results: tuple[ResultRecord, ...]
+    results: tuple[ResultSummary, ...]
+    unflagged_reason: str | None
+    """Why no message was made for receivers that would have got one; None: none was withheld."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Announced:
     sop_instance_uid: str
     transfer_syntax_uid: str
     calling_ae_title: str
+    association_id: str = ""
 
 
 class IncomingDataSet:
@@ -48,6 +49,11 @@ class IncomingDataSet:
     def name(self) -> str:
         """A path that is gone after `close`; pynetdicom removes it once more."""
         return "" if self._writer is None else str(self._writer.temporary)
+
+    @property
+    def association_id(self) -> str:
+        """Of our listener's association that it comes on; empty: none."""
+        return self._announced.association_id
 
     @property
     def size(self) -> int:
@@ -109,6 +115,7 @@ class IncomingDataSet:
             path=spooled.path,
             sha256=spooled.sha256,
             size=spooled.size,
+            association_id=announced.association_id,
         )
 
     def _begin(self, spool: Spool) -> None:

@@ -9,7 +9,8 @@ class ReceivedInstance:
     """One instance that lies durably in the spool.
 
     `path` is absolute or as given by the spool; `sha256` is the hex digest and `size` the length in
-    bytes of the whole file.
+    bytes of the whole file. `association_id` tells in the log on which association of our listener
+    it came; empty: on none.
     """
 
     study_instance_uid: str
@@ -21,6 +22,7 @@ class ReceivedInstance:
     path: Path
     sha256: str
     size: int
+    association_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

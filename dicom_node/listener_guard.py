@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
+from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakSet
 
 import structlog
@@ -40,6 +41,9 @@ _UNANSWERED_CAP = 2
 _IN_MEMORY_CAP = 16 * MIB
 """Bytes of a data set that no C-STORE request brings: those alone are held in memory."""
 
+_ID_DIGITS = 12
+"""Hexadecimal digits of an association's id: 48 bits, so that none is met twice within years."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -70,6 +74,7 @@ class ListenerGuard:
         self._has_room = has_room
         self._limits = limits
         self._admitted: WeakKeyDictionary[Association, Admission] = WeakKeyDictionary()
+        self._ids: WeakKeyDictionary[Association, str] = WeakKeyDictionary()
         self._message_began: WeakKeyDictionary[Association, float] = WeakKeyDictionary()
         self._aborted: WeakSet[Association] = WeakSet()
 
@@ -77,6 +82,10 @@ class ListenerGuard:
         """Whether the association was admitted in this role."""
         admission = self._admitted.get(association)
         return admission is not None and role in admission.roles
+
+    def association_id(self, association: Association) -> str:
+        """By which the log knows an association that was admitted, and all that came on it."""
+        return self._ids.get(association, "")
 
     def on_requested(self, event: Event) -> None:
         """EVT_REQUESTED: reject who isn't allowed, too many of one peer, all on a full disk."""
@@ -96,7 +105,9 @@ class ListenerGuard:
             _log.warning("association_rejected_peer_limit", peer=caller.address)
             _reject(event.assoc, _TRANSIENT, _BY_PRESENTATION_LAYER, _LOCAL_LIMIT_EXCEEDED)
         else:
+            self._ids[event.assoc] = uuid4().hex[:_ID_DIGITS]
             self._admitted[event.assoc] = verdict
+            _log_admission(self._ids[event.assoc], caller)
 
     def on_pdu(self, event: Event) -> None:
         """EVT_PDU_RECV: abort what would cost more memory or time than it may."""
@@ -105,7 +116,12 @@ class ListenerGuard:
         excess = self._excess(event.assoc)
         if excess is not None:
             self._aborted.add(event.assoc)
-            _log.error("association_aborted", reason=excess, peer=event.assoc.requestor.address)
+            _log.error(
+                "association_aborted",
+                association=self.association_id(event.assoc),
+                reason=excess,
+                peer=event.assoc.requestor.address,
+            )
             let_linger(event.assoc)
             event.assoc.abort(block=False)
 
@@ -155,6 +171,16 @@ def _reject(association: Association, result: int, source: int, diagnostic: int)
     association.acse.send_reject(result, source, diagnostic)
     # Waits for the rejection to go out; pynetdicom closes the socket right after its handlers.
     association.kill()
+
+
+def _log_admission(association_id: str, caller: Caller) -> None:
+    _log.info(
+        "association_accepted",
+        association=association_id,
+        calling_ae_title=caller.calling_ae_title,
+        called_ae_title=caller.called_ae_title,
+        address=caller.address,
+    )
 
 
 def _log_refusal(caller: Caller, refusal: Refusal) -> None:

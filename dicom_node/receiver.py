@@ -60,13 +60,13 @@ class Receiver:
             with closing(incoming):
                 return _response(self._register(incoming.store()))
         except MalformedInstance as error:
-            _log_refusal(sender, error.status, str(error))
+            _log_refusal(incoming, sender, error.status, str(error))
             return _response(error.status, str(error))
         except SpoolError as error:
-            _log_refusal(sender, OUT_OF_RESOURCES, str(error))
+            _log_refusal(incoming, sender, OUT_OF_RESOURCES, str(error))
             return _response(OUT_OF_RESOURCES, "cannot store now, send again later")
         except Exception as error:  # the boundary: the peer must get an answer
-            _log_refusal(sender, OUT_OF_RESOURCES, type(error).__name__, exc_info=True)
+            _log_refusal(incoming, sender, OUT_OF_RESOURCES, type(error).__name__, exc_info=True)
             return _response(OUT_OF_RESOURCES, "cannot register now, send again later")
 
     def _register(self, instance: ReceivedInstance) -> int:
@@ -78,6 +78,8 @@ class Receiver:
             kept = self.spool.quarantine(instance.path)
             _log.critical(
                 "instance_conflict",
+                association=instance.association_id,
+                study_instance_uid=instance.study_instance_uid,
                 sop_instance_uid=instance.sop_instance_uid,
                 sha256=instance.sha256,
                 quarantined_file=kept.name,
@@ -109,9 +111,12 @@ def _response(status: int, error_comment: str = "") -> Dataset:
     return response
 
 
-def _log_refusal(sender: str, status: int, reason: str, *, exc_info: bool = False) -> None:
+def _log_refusal(
+    incoming: IncomingDataSet, sender: str, status: int, reason: str, *, exc_info: bool = False
+) -> None:
     _log.warning(
         "instance_refused",
+        association=incoming.association_id,
         status=f"0x{status:04X}",
         reason=reason,
         calling_ae_title=sender,

@@ -1,6 +1,6 @@
 """The listener: C-ECHO and C-STORE (PS3.4 annexes A and B), storage commitment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import cast
 
@@ -184,7 +184,10 @@ class StorageScp:
     def _incoming(
         self, association: Association, context_id: int | None, *uids: UID | None
     ) -> IncomingDataSet:
-        said = announced(association, context_id, (uids[0], uids[1]), _calling(association))
+        said = replace(
+            announced(association, context_id, (uids[0], uids[1]), _calling(association)),
+            association_id=self._guard.association_id(association),
+        )
         # No transfer syntax: a context that was not accepted.
         may_store = said.transfer_syntax_uid and self._guard.may(association, Role.STORE)
         refusal = None if may_store else _not_authorised()
@@ -197,6 +200,7 @@ class StorageScp:
             # of a storage class. It aborts C-FIND and its like itself.
             _log.warning(
                 "association_aborted",
+                association=self._guard.association_id(event.assoc),
                 reason="no C-STORE request",
                 peer=event.assoc.requestor.address,
             )

@@ -122,14 +122,28 @@ def send_instances(
     return results
 
 
-def echo(remote: RemoteAE, *, calling_ae_title: str, timeout_s: float = 10) -> None:
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """What a remote AE says that it runs (PS3.7 D.3.3.2); "" where it says nothing."""
+
+    class_uid: str
+    version_name: str
+
+
+def echo(remote: RemoteAE, *, calling_ae_title: str, timeout_s: float = 10) -> Implementation:
     """Verify that `remote` answers C-ECHO with success; raises AssociationFailed if not."""
     contexts = [(UID(Verification), ImplicitVRLittleEndian)]
     with open_association(remote, calling_ae_title, contexts, timeout_s) as association:
         status = association.send_c_echo().get("Status") if association.is_established else None
+        remote_side = association.acceptor
+        implementation = Implementation(
+            str(remote_side.implementation_class_uid or ""),
+            str(remote_side.implementation_version_name or ""),
+        )
     if status != SUCCESS:
         answer = "no answer" if status is None else f"status 0x{status:04X}"
         raise AssociationFailed(f"{name_of(remote)} did not verify the association: {answer}")
+    return implementation
 
 
 def _parcel(path: Path) -> _Parcel:

@@ -2,7 +2,7 @@
 # Installs the Debian packages that the tests use as real peers and judges, where they are missing.
 set -eu
 
-packages="redis-server postgresql dcmtk orthanc dicom3tools poppler-utils chromium chromium-driver"
+packages="redis-server postgresql dcmtk orthanc dicom3tools poppler-utils chromium chromium-driver prometheus"
 missing=""
 for package in $packages; do
     dpkg -s "$package" 2>/dev/null | grep -q '^Status: install ok installed' || missing="$missing $package"

@@ -84,6 +84,7 @@ def record_screening(
     _log.info(
         "study_screened" if recorded else "study_moved_on",
         study_instance_uid=claim.study_instance_uid,
+        study_id=claim.study_id,
         revision=claim.revision,
         outcome=screening.verdict.outcome,
         seconds=round((utc_now() - started_at).total_seconds(), 3),

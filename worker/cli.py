@@ -7,6 +7,7 @@ import typer
 
 from worker.commands import (
     backup,
+    doctor,
     drift,
     files,
     model,
@@ -25,7 +26,13 @@ from worker.commands.deliveries import deliveries_app
 from worker.commands.experiments import experiment_app
 from worker.commands.explanations import explanations_app
 from worker.commands.flags import flags_app
-from worker.commands.installation import certs_app, conformance, db_app, settings_app
+from worker.commands.installation import (
+    certs_app,
+    conformance,
+    db_app,
+    reference,
+    settings_app,
+)
 from worker.commands.reviews import reviews_app
 from worker.commands.sweeps import sweep_app
 from worker.commands.users import users_app
@@ -44,6 +51,7 @@ app.command()(services.listen)
 app.command()(services.dispatch)
 app.command()(services.work)
 app.command()(monitor.monitor)
+app.command()(doctor.doctor)
 app.command()(worklist)
 app.command()(files.demo)
 app.command()(files.screen)
@@ -55,6 +63,7 @@ app.command()(conformance)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(retention.purge)
+app.command()(reference)
 model.model_app.command("list")(registry.list_models)
 model.model_app.command("import")(registry.import_model)
 model.model_app.command("compare")(registry.compare)

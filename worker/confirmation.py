@@ -75,6 +75,13 @@ class Confirmer:
     def _request(
         self, destination: Destination, asked: Sequence[ClaimedConfirmation], transaction_uid: str
     ) -> None:
+        # The report tells the transaction alone.
+        _log.info(
+            "commitment_requested",
+            study_instance_uid=asked[0].study_instance_uid,
+            destination=destination.name,
+            transaction_uid=transaction_uid,
+        )
         request_commitment(
             remote_of(destination),
             [(one.sop_class_uid, one.sop_instance_uid) for one in asked],
@@ -102,6 +109,7 @@ class Confirmer:
             )
         _log.info(
             "read_back",
+            study_instance_uid=asked[0].study_instance_uid,
             destination=destination.name,
             found=len(asked) - len(missing),
             missing=len(missing),
@@ -132,7 +140,12 @@ class Confirmer:
         if claimed:
             lost = {one.sop_instance_uid: reason for one in claimed}
             self._ledger.record_confirmation(transaction_uid, (), lost)
-            _log.critical("delivery_not_confirmed", reason=reason, objects=len(claimed))
+            _log.critical(
+                "delivery_not_confirmed",
+                study_instance_uid=claimed[0].study_instance_uid,
+                reason=reason,
+                objects=len(claimed),
+            )
 
 
 def record_report(ledger: Ledger, report: CommitmentReport) -> bool:

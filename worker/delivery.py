@@ -54,14 +54,13 @@ class Deliverer:
         claimed = self._ledger.claim_deliveries(study_id, destination, owner, lease)
         if sender is None:
             reason = f"destination {destination} is no longer in the settings"
-            self._give_up(claimed, owner, reason)
+            self._give_up(claimed, owner, destination, reason)
             return
         # A worker that died left its attempt counted and nothing recorded.
         spent = [one for one in claimed if one.attempts > self._settings.maximum_tries]
         tries = self._settings.maximum_tries
-        self._give_up(
-            spent, owner, f"gave up after {tries} tries: the worker died or ran out of time"
-        )
+        reason = f"gave up after {tries} tries: the worker died or ran out of time"
+        self._give_up(spent, owner, destination, reason)
         self._send(sender, destination, [one for one in claimed if one not in spent], owner)
 
     def _is_put_off(self, study_id: int, destination: str, per_minute: int | None) -> bool:
@@ -147,7 +146,9 @@ class Deliverer:
                 _log.error("delivery_waits_for_the_ledger")
                 self._sleep(_LEDGER_PAUSE_S)
 
-    def _give_up(self, claimed: list[ClaimedDelivery], owner: str, reason: str) -> None:
+    def _give_up(
+        self, claimed: list[ClaimedDelivery], owner: str, destination: str, reason: str
+    ) -> None:
         for delivery in claimed:
             self._ledger.record_delivery(
                 delivery.delivery_id,
@@ -158,7 +159,13 @@ class Deliverer:
                 next_attempt_at=None,
             )
         if claimed:
-            _log.critical("delivery_failed", reason=reason, objects=len(claimed))
+            _log.critical(
+                "delivery_failed",
+                study_instance_uid=claimed[0].study_instance_uid,
+                destination=destination,
+                reason=reason,
+                objects=len(claimed),
+            )
 
 
 def _log_answer(
@@ -173,6 +180,7 @@ def _log_answer(
         write = _log.warning if again_at else _log.critical
     write(
         event,
+        study_instance_uid=delivery.study_instance_uid,
         sop_instance_uid=delivery.sop_instance_uid,
         destination=destination,
         status=None if answer.status is None else f"0x{answer.status:04X}",

@@ -55,8 +55,24 @@ class Intake:
     def register(self, instance: ReceivedInstance) -> Receipt:
         """The listener's sink. Our own results that a PACS routes back open no study again."""
         if _is_own_result(instance.path):
-            _log.info("own_result_ignored", sop_instance_uid=instance.sop_instance_uid)
+            _log.info(
+                "own_result_ignored",
+                association=instance.association_id,
+                study_instance_uid=instance.study_instance_uid,
+                sop_instance_uid=instance.sop_instance_uid,
+            )
             return Receipt.DUPLICATE
+        receipt = self._registered(instance)
+        _log.info(
+            "instance_registered",
+            association=instance.association_id,
+            study_instance_uid=instance.study_instance_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            receipt=receipt.value,
+        )
+        return receipt
+
+    def _registered(self, instance: ReceivedInstance) -> Receipt:
         path = self._relative(instance.path)
         registration = self._register_instance(
             NewInstance(

@@ -46,7 +46,7 @@ def model_card(bundle: ModelBundle) -> str:
         *_subgroups(card.get("subgroups", {})),
         *_explanation(card.get("explanation", {})),
         "The command that gives these figures:",
-        f"```\n{facts.get('command') or _FIRST_COMMAND}\n```",
+        f"```sh not run: it takes hours\n{facts.get('command') or _FIRST_COMMAND}\n```",
         "## Limits",
         "\n".join(f"- {limit}" for limit in bundle.limits),
     ]

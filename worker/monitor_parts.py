@@ -56,23 +56,24 @@ def make_monitor_parts(settings: Settings) -> MonitorParts:
     Raises:
         SettingsError: the file with the webhook's secret cannot be read, or is too short.
     """
-    engine = make_engine(_impatient(settings.effective_database_url))
+    engine = make_engine(impatient_url(settings.effective_database_url))
     return MonitorParts(
         engine=engine,
         clock=utc_now,
         surroundings=_Surroundings(settings, engine),
-        limits=_limits(settings),
+        limits=monitor_limits(settings),
         quiet=timedelta(seconds=settings.study.quiet_period_s),
         data_folder=settings.data_folder,
         quarantine_folder=settings.spool_folder / "quarantine",
-        listener=_listener(settings),
+        listener=listener_address(settings),
         destinations=settings.destination_names,
         version=version("fracture-screen"),
         webhook=_webhook(settings),
     )
 
 
-def _limits(settings: Settings) -> Limits:
+def monitor_limits(settings: Settings) -> Limits:
+    """From when on something is trouble."""
     own = settings.monitor
     return Limits(
         look_every=timedelta(seconds=own.look_every_s),
@@ -88,10 +89,16 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _listener(settings: Settings) -> tuple[str, int]:
+def listener_address(settings: Settings) -> tuple[str, int]:
+    """Where the listener is tried from this machine."""
     listener = settings.listener
-    host = settings.monitor.listener_host or _ANY_ADDRESS.get(listener.host, listener.host)
+    host = settings.monitor.listener_host or reachable_host(listener.host)
     return host, listener.port if listener.plain else listener.tls.port
+
+
+def reachable_host(host: str) -> str:
+    """Where this machine reaches what it serves on `host`, which may be every address."""
+    return _ANY_ADDRESS.get(host, host)
 
 
 def _webhook(settings: Settings) -> Webhook | None:
@@ -111,7 +118,7 @@ def _webhook(settings: Settings) -> Webhook | None:
     )
 
 
-def _impatient(database_url: str) -> str:
+def impatient_url(database_url: str) -> str:
     """The URL with time limits, where it is one of PostgreSQL and sets none itself."""
     url = make_url(database_url)
     if url.get_backend_name() != "postgresql":

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-from db.records import NewFinding
+from db.records import NewFinding, ResultSummary
 from db.worklist_records import (
     AnalysisRecord,
     InstanceRecord,
-    ResultRecord,
     ReviewRecord,
     StudyDetail,
 )
@@ -88,7 +87,7 @@ def images_of(study: StudyDetail, pictures: Pictures) -> list[Image]:
     ]
 
 
-def heatmaps(analysis: AnalysisRecord, pictures: Pictures) -> dict[tuple[str, int], ResultRecord]:
+def heatmaps(analysis: AnalysisRecord, pictures: Pictures) -> dict[tuple[str, int], ResultSummary]:
     """(SOP Instance UID, frame number) → the heatmap over it; none that is purged or damaged."""
     found = {}
     for result in analysis.results:
@@ -101,7 +100,7 @@ def heatmaps(analysis: AnalysisRecord, pictures: Pictures) -> dict[tuple[str, in
     return found
 
 
-def result_of_kind(analysis: AnalysisRecord, kind: str) -> ResultRecord | None:
+def result_of_kind(analysis: AnalysisRecord, kind: str) -> ResultSummary | None:
     """The first one."""
     return next((one for one in analysis.results if one.kind == kind), None)
 
@@ -109,7 +108,7 @@ def result_of_kind(analysis: AnalysisRecord, kind: str) -> ResultRecord | None:
 def _frames(
     sop_instance_uid: str,
     analysis: AnalysisRecord | None,
-    shown: dict[tuple[str, int], ResultRecord],
+    shown: dict[tuple[str, int], ResultSummary],
 ) -> tuple[Frame, ...]:
     findings = [] if analysis is None else analysis.findings
     own = [one for one in findings if one.sop_instance_uid == sop_instance_uid]

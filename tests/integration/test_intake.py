@@ -210,7 +210,10 @@ def test_an_orphan_file_is_adopted_once(reception: Reception) -> None:
     with capture_logs() as logs:
         assert reception.intake.reconcile() == 1
         assert reception.intake.reconcile() == 0
-    assert [entry["event"] for entry in logs] == ["orphan_reconciled"]
+    assert [entry["event"] for entry in logs] == [
+        "instance_registered",
+        "orphan_reconciled",
+    ]
 
 
 def test_a_young_file_is_left_to_the_association_that_is_registering_it(

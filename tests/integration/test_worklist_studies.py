@@ -448,6 +448,12 @@ def test_only_administrators_export_and_only_who_signed_in_sees_anything(site: S
     assert site.client.post("/api/reviews", json={}).status_code == 401
 
 
+def test_a_message_that_was_withheld_is_told_with_its_reason(site: Site) -> None:
+    site.conclude(unflagged_reason="made by a sweep, and the study has no date")
+    page = site.client.get(f"/studies/{UID}").text
+    assert "No message: made by a sweep, and the study has no date." in page
+
+
 def test_the_api_says_what_the_pages_show(site: Site) -> None:
     site.header(site.conclude())
     (line,) = site.client.get("/api/studies", params={"outcome": "POSITIVE"}).json()["studies"]

@@ -38,6 +38,10 @@ class Orthanc:
         """POST JSON, or bytes as they are."""
         return self._request("POST", path, body)
 
+    def put(self, path: str, body: object) -> None:
+        """PUT JSON."""
+        self._request("PUT", path, body)
+
     def download(self, orthanc_instance_id: str) -> bytes:
         """The DICOM file of an instance."""
         return self._open("GET", f"/instances/{orthanc_instance_id}/file", None)
@@ -49,7 +53,7 @@ class Orthanc:
     def know_modality(self, name: str, remote: RemoteAE) -> None:
         """Enter a modality, so that Orthanc can store to it and accepts queries from it."""
         entry = {"AET": remote.ae_title, "Host": remote.host, "Port": remote.port}
-        self._request("PUT", f"/modalities/{name}", entry)
+        self.put(f"/modalities/{name}", entry)
 
     def store_to(self, name: str, *orthanc_ids: str) -> dict[str, Any]:
         """C-STORE studies, series or instances to a modality; raises HTTPError when refused."""

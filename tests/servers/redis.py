@@ -16,15 +16,16 @@ from tests.servers.ports import free_port
 class PrivateRedis:
     """A server on a port of its own that can be flushed and restarted; it keeps nothing."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, append_only: bool = False) -> None:
+        self._folder, self._append_only = folder, append_only
         self._port = free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
 
     def start(self) -> None:
         """Return once it answers."""
         command = ["redis-server", "--port", str(self._port), "--bind", "127.0.0.1"]
-        command += ["--dir", str(self._folder), "--save", "", "--appendonly", "no"]
+        command += ["--dir", str(self._folder), "--save", ""]
+        command += ["--appendonly", "yes" if self._append_only else "no"]
         command += ["--maxmemory-policy", "noeviction"]
         self._server = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -43,11 +44,11 @@ class PrivateRedis:
 
 
 @contextmanager
-def restartable_redis(folder: Path) -> Iterator[PrivateRedis]:
-    """A running server, stopped afterwards."""
+def restartable_redis(folder: Path, *, append_only: bool = False) -> Iterator[PrivateRedis]:
+    """A running server, stopped afterwards; `append_only`: it writes down what it is given."""
     if shutil.which("redis-server") is None:
         pytest.skip("needs redis-server (Debian: apt install redis-server)")
-    server = PrivateRedis(folder)
+    server = PrivateRedis(folder, append_only=append_only)
     server.start()
     try:
         yield server

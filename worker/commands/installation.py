@@ -1,9 +1,11 @@
 """What whoever installs needs: settings, database, certificates, the conformance statement."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from worker.commands.console import Json, out, print_json, settings_of
 
@@ -76,3 +78,31 @@ def conformance(context: typer.Context) -> None:
     from worker.conformance import conformance_statement
 
     typer.echo(conformance_statement(settings_of(context)), nl=False)
+
+
+class Subject(StrEnum):
+    """What a reference page tells of."""
+
+    SETTINGS = "settings"
+    """Every field of the settings file: docs/settings.md."""
+    COMMANDS = "commands"
+    """Every command with its options: docs/commands.md."""
+
+
+def reference(
+    context: typer.Context,
+    subject: Annotated[Subject, typer.Argument(help="Which page: settings or commands.")],
+) -> None:
+    """Print a page of the documentation that is written from the code (Markdown).
+
+    Example: `fracture-screen reference settings`
+    """
+    from worker.commands_page import commands_page
+    from worker.settings_page import settings_page
+
+    if subject is Subject.SETTINGS:
+        typer.echo(settings_page(), nl=False)
+        return
+    root = context.find_root().command
+    if isinstance(root, TyperGroup):
+        typer.echo(commands_page(root), nl=False)

@@ -10,7 +10,7 @@ from worker.settings.fields import AETitle
 from worker.settings.hl7 import Hl7Receiver
 from worker.settings.limits import LimitSettings
 from worker.settings.listener import ListenerSettings, ListenerTlsSettings
-from worker.settings.loading import load_settings
+from worker.settings.loading import load_settings, settings_file
 from worker.settings.model import ModelSettings
 from worker.settings.monitor import MonitorSettings
 from worker.settings.peers import PeerSettings
@@ -45,4 +45,5 @@ __all__ = [
     "WebhookReceiver",
     "field_reference",
     "load_settings",
+    "settings_file",
 ]

@@ -25,8 +25,7 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
     Raises:
         SettingsError: a value is not allowed, or a name is unknown (the nearest one is told).
     """
-    stated = os.environ.get(CONFIG_VARIABLE)
-    path = config or (Path(stated) if stated else None)
+    path = settings_file(config)
     if path is not None and not path.is_file():
         raise SettingsError(f"settings file {path} does not exist")
     _refuse_unknown_variables(os.environ)
@@ -40,6 +39,12 @@ def load_settings(config: Path | None = None, **overrides: Any) -> Settings:
         raise SettingsError(_explain(error)) from None
     except ValueError as error:
         raise SettingsError(f"{path or 'the environment'}: {error}") from error
+
+
+def settings_file(config: Path | None = None) -> Path | None:
+    """The file that `load_settings` reads; None: no file."""
+    stated = os.environ.get(CONFIG_VARIABLE)
+    return config or (Path(stated) if stated else None)
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import (
@@ -28,6 +28,7 @@ from worker.settings.retention import RetentionSettings
 from worker.settings.sources import SourceSettings
 from worker.settings.study import StudySettings
 from worker.settings.sweep import ScheduleSettings, SweepSettings
+from worker.settings.url_files import read_url_files
 from worker.settings.webhooks import WebhookReceiver
 from worker.settings.worklist import WorklistSettings
 
@@ -53,8 +54,15 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL, e.g. postgresql+psycopg://user:password@host/name; "
         "empty: SQLite in the data folder.",
     )
+    database_url_file: Path | None = Field(
+        None,
+        description="File that holds database_url, for a password that no settings may hold.",
+    )
     broker_url: str = Field(
         "", description="Celery broker, e.g. redis://host:6379/0; empty: files in the data folder."
+    )
+    broker_url_file: Path | None = Field(
+        None, description="File that holds broker_url, for a password that no settings may hold."
     )
     listener: ListenerSettings = ListenerSettings()
     study: StudySettings = StudySettings()
@@ -88,6 +96,11 @@ class Settings(BaseSettings):
     schedules: tuple[ScheduleSettings, ...] = Field(
         (), description="Sweeps of every night; in the file one [[schedules]] table each."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_url_files(cls, values: dict[str, Any]) -> dict[str, Any]:  # Any: not validated yet
+        return values | read_url_files(values)
 
     @model_validator(mode="after")
     def _check_between_sections(self) -> "Settings":

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from db.activity import Happened, Standing
 from db.states import DeliveryState, Outcome, StudyState
-from worklist.monitor.alarms import Alarm, Severity
+from worklist.monitor.alarms import Alarm, Kind, Severity
 from worklist.monitor.snapshot import LedgerCondition, Limits, Snapshot
 
 OTHER = "other"
@@ -71,6 +71,8 @@ class Metrics:
         for severity in Severity:
             raised = [one for one in alarms if one.trouble.severity is severity]
             self._alarms.labels(severity).set(len(raised))
+        for kind in Kind:
+            self._alarm.labels(kind).set(sum(one.trouble.kind is kind for one in alarms))
         if snapshot.standing is not None:
             self._show_standing(snapshot, snapshot.standing)
 
@@ -151,6 +153,7 @@ class Metrics:
         self._quarantined = gauge("quarantine_files", "Files in quarantine.")
         self._quarantined_bytes = gauge("quarantine_bytes", "Their size.")
         self._alarms = gauge("alarms", "Alarms raised.", "severity")
+        self._alarm = gauge("alarm", "Alarms raised, by what is wrong.", "kind")
         self._models = gauge("model", "1: it is in use.", "purpose", "model")
 
     def _counter(self, name: str, told: str, *labels: str) -> Counter:

@@ -118,7 +118,7 @@ class Watch:
         if self._seldom_at is not None and now - self._seldom_at < _SELDOM:
             return
         self._seldom_at = now
-        self._quarantine = _size(self._parts.quarantine_folder)
+        self._quarantine = folder_size(self._parts.quarantine_folder)
         try:
             self._current = is_current(self._parts.engine)
             if not self._current:
@@ -157,7 +157,8 @@ def _is_open(address: tuple[str, int]) -> bool:
     return True
 
 
-def _size(folder: Path) -> Folder:
+def folder_size(folder: Path) -> Folder:
+    """Of its files; empty if it is not there."""
     files = size = 0
     try:
         with os.scandir(folder) as entries:

@@ -21,7 +21,7 @@ def test_a_card_tells_the_protocol_and_the_command_of_its_own_bundle() -> None:
     text = model_card(changed)
     assert "resnet50_v2, 384 × 256 pixels" in text
     assert "\n\nThe backbone was frozen.\n\n" in text
-    assert "```\ntrain --recipe mine\n```" in text
+    assert "```sh not run: it takes hours\ntrain --recipe mine\n```" in text
     assert text.endswith("- The saliency grid has 12 × 8 cells.\n")
     for fixed in ("224 ×", "7 × 7", "All layers", "Adam"):
         assert fixed not in text, fixed

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -205,7 +205,9 @@ class PduTarget:
         for path, instance in self._sink.kept.items():
             # The reconciler has to understand, after a crash, what the listener has taken.
             found = describe_file(path, instance.calling_ae_title)
-            require(found == instance, "described otherwise from the spool than on reception")
+            # But for the association: the spool keeps what was sent, not on which one.
+            taken = replace(instance, association_id="")
+            require(found == taken, "described otherwise from the spool than on reception")
             path.unlink()
         for path in (*(spool / "quarantine").iterdir(), *self._commitments.iterdir()):
             path.unlink()

@@ -248,7 +248,7 @@ def test_a_late_instance_during_the_screening_takes_the_conclusion_back(triage: 
     with capture_logs() as logs:
         triage.run(screener)
 
-    assert [entry["event"] for entry in logs] == ["study_moved_on"]
+    assert [entry["event"] for entry in logs] == ["instance_registered", "study_moved_on"]
     assert triage.study().state is StudyState.RECEIVING
     assert triage.study().analysis is None
 

@@ -1,6 +1,6 @@
 """`fracture-screen reference settings`: docs/settings.md, from the fields that the code reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 from types import UnionType
@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from models.bundle import DEFAULT_BUNDLE
 from worker.settings import Settings
+from worker.settings.reference import table_of, tables
 
 _HEAD = """# Settings
 
@@ -39,35 +40,17 @@ _BOUNDS: tuple[tuple[type, str, str], ...] = (
 def settings_page() -> str:
     """Markdown. The same code gives the same text, wherever it is installed."""
     parts = [_HEAD, _section("Top of the file", Settings, "Before the first section.")]
-    for name, model, many in _sections(Settings, ""):
-        title = f"`[[{name}]]`" if many else f"`[{name}]`"
+    for name, model, is_repeated in tables():
+        title = f"`[[{name}]]`" if is_repeated else f"`[{name}]`"
         parts.append(_section(title, model, _first_paragraph(model)))
     return "\n".join(parts)
-
-
-def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel], bool]]:
-    """(name, its fields, whether it may be there more than once), in the order of the file."""
-    for name, field in model.model_fields.items():
-        inner, many = _table_of(field.annotation)
-        if inner is not None:
-            yield prefix + name, inner, many
-            yield from _sections(inner, f"{prefix}{name}.")
-
-
-def _table_of(annotation: object) -> tuple[type[BaseModel] | None, bool]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, False
-    for one in get_args(annotation) if get_origin(annotation) is tuple else ():
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            return one, True
-    return None, False
 
 
 def _section(title: str, model: type[BaseModel], about: str) -> str:
     rows = [
         f"| `{name}` | {_default(field)} | {_meaning(field)} |"
         for name, field in model.model_fields.items()
-        if _table_of(field.annotation)[0] is None
+        if table_of(field.annotation) is None
     ]
     lines = [f"## {title}", "", about, "", "| field | default | meaning |", "|---|---|---|", *rows]
     return "\n".join([*lines, ""])

@@ -71,6 +71,14 @@ def test_a_settings_file_with_a_password_that_all_can_read_is_named(site: Instal
     fault(finding, "mode 0644", f"chmod 640 {site.config}", "change the secret")
 
 
+def test_a_url_file_that_all_can_read_is_named(site: Installation) -> None:
+    file = site.folder / "broker-url"
+    file.write_text(f"redis://:{SECRET}@127.0.0.1:1/0")
+    file.chmod(0o644)
+    site.top["broker_url_file"] = str(file)
+    fault(site.look(CheckName.SECRET_FILE), "mode 0644", f"chmod 640 {file}")
+
+
 def test_a_settings_file_without_any_secret_may_be_read_by_all(site: Installation) -> None:
     assert site.examine(CheckName.SECRET_FILE) == []
 

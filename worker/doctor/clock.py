@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import redis
-from sqlalchemy import Engine
 
 from db.condition import server_clock
 from db.errors import LedgerError
@@ -77,7 +76,7 @@ def _comparisons(site: Site) -> Iterator[Comparison]:
     if missing_file(site.settings) is None:
         try:
             with open_engine(site.settings) as engine:
-                yield from _compared("database", site, lambda: _database_time(engine))
+                yield from _compared("database", site, lambda: server_clock(engine))
         except LedgerError:
             pass
     if is_redis(site.settings):
@@ -96,10 +95,6 @@ def _compared(of: str, site: Site, ask: Callable[[], datetime | None]) -> Iterat
     if other is not None:
         half = (after - before) / 2
         yield Comparison(of, before + half - other, half)
-
-
-def _database_time(engine: Engine) -> datetime | None:
-    return server_clock(engine)
 
 
 def _redis_time(client: "redis.Redis") -> datetime:

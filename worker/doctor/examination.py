@@ -25,7 +25,7 @@ def examine(
     Args:
         leave_out: checks that the caller does not want.
         secrets: what must not be told, whatever a library writes into its errors.
-        on_begin: called with each check that is done.
+        on_begin: called with each check before it is made.
     """
     findings: list[Finding] = []
     for check in checks:

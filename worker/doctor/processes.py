@@ -9,21 +9,11 @@ from worker.doctor.database import missing_file, open_engine
 from worker.doctor.finding import Verdict, failed, ok, skipped, warning
 from worker.doctor.site import Site
 from worker.monitor_parts import monitor_limits, reachable_host
-from worklist.monitor.alarms import Kind, Severity, Trouble, troubles
+from worklist.monitor.alarms import OF_THE_LEDGER, Kind, Severity, Trouble, troubles
 from worklist.monitor.snapshot import LedgerCondition, Snapshot
 from worklist.monitor.watch import folder_size
 
-OF_WORK = frozenset(
-    {
-        Kind.TRIAGE_WAITING,
-        Kind.DISPATCH_STALLED,
-        Kind.SWEEP_STALLED,
-        Kind.STUDIES_FAILED,
-        Kind.DEAD_LETTERS,
-        Kind.CIRCUIT_OPEN,
-        Kind.QUARANTINE,
-    }
-)
+OF_WORK = OF_THE_LEDGER | {Kind.QUARANTINE}
 """Troubles of the monitor that no other check looks at."""
 
 

@@ -1,12 +1,12 @@
 """Receivers of messages: TCP and TLS alone; `fracture-screen flags check` sends a test message."""
 
-import ssl
 from urllib.parse import urlsplit
 
 from worker.doctor.finding import Verdict, failed, ok
 from worker.doctor.remote_tls import Address, connect, look_at_tls, not_reached, shake_hands
 from worker.doctor.site import Site
 from worker.settings import Hl7Receiver, WebhookReceiver
+from worklist.flags.webhook import tls_context
 
 _HINT = "`fracture-screen flags check` sends a test message"
 
@@ -25,9 +25,9 @@ def look_at_webhook(site: Site, receiver: WebhookReceiver) -> Verdict:
     if not is_tls:
         return _look_at_port(site, address)
     try:
-        context = ssl.create_default_context(cafile=receiver.tls_ca_file)
-        if receiver.tls_certificate_file is not None:
-            context.load_cert_chain(receiver.tls_certificate_file, receiver.tls_key_file)
+        context = tls_context(
+            receiver.tls_ca_file, receiver.tls_certificate_file, receiver.tls_key_file
+        )
     except OSError as error:
         return failed(
             f"its TLS files cannot be used ({error.strerror or type(error).__name__})",
@@ -41,7 +41,7 @@ def look_at_alarm_webhook(site: Site) -> Verdict:
     address, is_tls = address_of(site.settings.monitor.alarm_webhook)
     if not is_tls:
         return _look_at_port(site, address)
-    context = ssl.create_default_context()
+    context = tls_context(None, None, None)
     return shake_hands(address, context, address.host, site.timeout_s, site.clock())
 
 

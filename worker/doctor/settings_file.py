@@ -10,6 +10,9 @@ from worker.errors import SettingsError
 from worker.settings import Settings, load_settings
 from worklist.signing import read_secret
 
+MOUNTED = Path("/run/secrets")
+"""Where container platforms put secrets: modes are theirs, and nobody else is there."""
+
 
 def read_settings(config: Path | None, file: Path | None) -> tuple[Settings | None, Verdict]:
     """The settings in force (None: there are none to be had), and what that says.
@@ -37,7 +40,8 @@ def secret_files(settings: Settings, settings_file: Path | None) -> Iterator[tup
     """Every file that must be closed to others, once; True: it signs, so it must be long enough."""
     if settings_file is not None and _holds_secrets(settings, settings_file):
         yield settings_file, False
-    keys = [settings.listener.tls.key, settings.worklist.tls_key_file]
+    keys = [settings.database_url_file, settings.broker_url_file]
+    keys += [settings.listener.tls.key, settings.worklist.tls_key_file]
     keys += [one.tls_key_file for one in called(settings)]
     yield from ((path, False) for path in dict.fromkeys(keys) if path is not None)
     signing = [hook.secret_file for hook in settings.webhooks]
@@ -61,6 +65,8 @@ def look_at_secret_file(path: Path, *, signs: bool) -> Verdict:
             "Put the file there, or correct its path in the settings; the service's user must be "
             "able to read it.",
         )
+    if path.is_relative_to(MOUNTED):
+        return ok(f"{path} is the container platform's")
     return judge_mode(path, mode)
 
 

@@ -1,16 +1,21 @@
 """The settings reference: every field's name, default and description."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel
 
-from worker.settings.destinations import Destination
-from worker.settings.hl7 import Hl7Receiver
-from worker.settings.peers import PeerSettings
 from worker.settings.root import Settings
-from worker.settings.sources import SourceSettings
-from worker.settings.sweep import ScheduleSettings
-from worker.settings.webhooks import WebhookReceiver
+
+
+class Table(NamedTuple):
+    """A table of the file."""
+
+    name: str
+    """Dotted."""
+    model: type[BaseModel]
+    is_repeated: bool
+    """Whether it may be there more than once."""
 
 
 def field_reference() -> list[tuple[str, Any, str]]:
@@ -20,17 +25,27 @@ def field_reference() -> list[tuple[str, Any, str]]:
 
 def known_names() -> list[str]:
     """Dotted names of all that a file may hold."""
-    names = [name for name, _, _ in field_reference()]
-    return [
-        *Settings.model_fields,
-        *names,
-        *(f"destinations.{n}" for n in Destination.model_fields),
-        *(f"hl7.{n}" for n in Hl7Receiver.model_fields),
-        *(f"webhooks.{n}" for n in WebhookReceiver.model_fields),
-        *(f"peers.{n}" for n in PeerSettings.model_fields),
-        *(f"sources.{n}" for n in SourceSettings.model_fields),
-        *(f"schedules.{n}" for n in ScheduleSettings.model_fields),
-    ]
+    of_tables = (f"{table.name}.{name}" for table in tables() for name in table.model.model_fields)
+    return [*Settings.model_fields, *of_tables]
+
+
+def tables(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[Table]:
+    """All within a model, in the order of the file."""
+    for name, field in model.model_fields.items():
+        if found := table_of(field.annotation):
+            inner, is_repeated = found
+            yield Table(prefix + name, inner, is_repeated)
+            yield from tables(inner, f"{prefix}{name}.")
+
+
+def table_of(annotation: object) -> tuple[type[BaseModel], bool] | None:
+    """A field's table and whether it may be there more than once; None: it is a value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    for one in get_args(annotation) if get_origin(annotation) is tuple else ():
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            return one, True
+    return None
 
 
 def _fields_of(section: type[BaseModel], prefix: str) -> list[tuple[str, Any, str]]:

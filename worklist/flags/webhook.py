@@ -148,11 +148,23 @@ def _unusable(error: OSError | ValueError) -> str:
     return f"not sent: cannot read {error.filename or 'a TLS file'} ({error.strerror})"
 
 
-def _client(remote: WebhookRemote, timeout_s: float) -> httpx.Client:
-    context = ssl.create_default_context(cafile=remote.ca_file)
+def tls_context(
+    ca_file: Path | None, certificate_file: Path | None, key_file: Path | None
+) -> ssl.SSLContext:
+    """TLS 1.2 or later, the receiver verified; with our certificate, where there is one.
+
+    Raises:
+        OSError: a file cannot be read or is not what it should be (then an SSLError).
+    """
+    context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if remote.certificate_file is not None:
-        context.load_cert_chain(remote.certificate_file, remote.key_file)
+    if certificate_file is not None:
+        context.load_cert_chain(certificate_file, key_file)
+    return context
+
+
+def _client(remote: WebhookRemote, timeout_s: float) -> httpx.Client:
+    context = tls_context(remote.ca_file, remote.certificate_file, remote.key_file)
     # The environment is not asked for proxies or authorities: settings alone say where we send.
     return httpx.Client(verify=context, timeout=timeout_s, follow_redirects=False, trust_env=False)
 

@@ -13,15 +13,8 @@ from tests.paths import REPOSITORY
 from tests.unit.docs.pages import DOCS, PAGES
 from worker.cli import app
 from worker.commands_page import commands_page
-from worker.settings import (
-    Destination,
-    Hl7Receiver,
-    PeerSettings,
-    ScheduleSettings,
-    SourceSettings,
-    WebhookReceiver,
-    field_reference,
-)
+from worker.settings import field_reference
+from worker.settings.fields import Section
 from worker.settings_page import settings_page
 
 PACKAGES = ("worker", "worklist", "dicom_node", "db", "models", "training")
@@ -38,17 +31,19 @@ def test_the_settings_page_is_written_from_the_code() -> None:
 def test_the_settings_page_has_every_field() -> None:
     page = settings_page()
     names = [name.rpartition(".")[2] for name, _, _ in field_reference()]
-    for table in (
-        Destination,
-        Hl7Receiver,
-        PeerSettings,
-        ScheduleSettings,
-        SourceSettings,
-        WebhookReceiver,
-    ):
-        names += table.model_fields
+    tables = list(sections(Section))
+    assert len(tables) > 10
+    names += [name for table in tables for name in table.model_fields]
     for name in names:
-        assert f"| `{name}` |" in page or f"## `[[{name}]]`" in page, name
+        forms = f"| `{name}` |", f"## `[[{name}]]`", f".{name}]`"
+        assert any(form in page for form in forms), name
+
+
+def sections(base: type[Section]) -> Iterator[type[Section]]:
+    """Every table that there is, whoever lists it."""
+    for table in base.__subclasses__():
+        yield table
+        yield from sections(table)
 
 
 def test_the_commands_page_is_written_from_the_code() -> None:

@@ -1,4 +1,4 @@
-"""A private PostgreSQL for the tests: own folder, own port, no socket, nothing durable."""
+"""A private PostgreSQL for the tests: own folder, own port, no socket, by default not durable."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import pytest
@@ -19,12 +20,10 @@ from tests.servers.ports import free_port
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "fsync": "off",
-    "full_page_writes": "off",
-    "synchronous_commit": "off",
     "max_connections": "60",
     "shared_buffers": "32MB",
 }
+_NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
 class PrivatePostgresql:
@@ -40,12 +39,12 @@ class PrivatePostgresql:
         return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
 
     @contextmanager
-    def database(self, template: str = "template1") -> Iterator[str]:
+    def database(self, template: str = "template1", options: LiteralString = "") -> Iterator[str]:
         """A fresh copy of the template, dropped afterwards; yields its name."""
         name = f"ledger_{next(self._numbers)}"
         self._run(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(template)
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} {}").format(
+                sql.Identifier(name), sql.Identifier(template), sql.SQL(options)
             )
         )
         try:
@@ -53,12 +52,13 @@ class PrivatePostgresql:
         finally:
             self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def restart(self, pause_s: float = 0) -> None:
-        """Stop the server as an administrator does, wait, start it again.
+    def restart(self, pause_s: float = 0, *, crash: bool = False) -> None:
+        """Stop the server as an administrator does, or by a crash; wait, start it again.
 
-        Not as a power cut would: with the settings above, that may lose what was committed.
+        In a crash a server that is not durable may lose what was committed last.
         """
-        _call([self._pg_ctl, "-D", self._data, "-m", "fast", "-w", "stop"])
+        how = "immediate" if crash else "fast"
+        _call([self._pg_ctl, "-D", self._data, "-m", how, "-w", "stop"])
         time.sleep(pause_s)
         _call([self._pg_ctl, "-D", self._data, "-l", self._data.parent / "log", "-w", "start"])
 
@@ -78,7 +78,7 @@ class PrivatePostgresql:
 
 
 @contextmanager
-def private_postgresql() -> Iterator[PrivatePostgresql]:
+def private_postgresql(*, durable: bool = False) -> Iterator[PrivatePostgresql]:
     """Start a server in a temporary folder; stop it and remove the folder afterwards."""
     programs = _programs()
     if programs is None:
@@ -92,7 +92,8 @@ def private_postgresql() -> Iterator[PrivatePostgresql]:
             [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"]
         )
         with (data / "postgresql.conf").open("a") as settings:
-            settings.writelines(f"{key} = '{value}'\n" for key, value in _SETTINGS.items())
+            chosen = _SETTINGS if durable else _SETTINGS | _NOT_DURABLE
+            settings.writelines(f"{key} = '{value}'\n" for key, value in chosen.items())
             settings.write(f"port = {port}\n")
         _call([programs / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "start"])
         try:

@@ -208,12 +208,15 @@ def clean_environment() -> dict[str, str]:
 
 
 def wait_for(
-    condition: Callable[[], _Answer | None], what: str, log: Callable[[], str] = str
+    condition: Callable[[], _Answer | None],
+    what: str,
+    log: Callable[[], str] = str,
+    patience_s: float = PATIENCE_S,
 ) -> _Answer:
-    """The condition's first true answer; fails the test after PATIENCE_S."""
-    deadline = time.monotonic() + PATIENCE_S
+    """The condition's first true answer; fails the test after `patience_s`."""
+    deadline = time.monotonic() + patience_s
     while not (answer := condition()):
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {PATIENCE_S} s until {what}\n{log()}")
+            pytest.fail(f"waited {patience_s} s until {what}\n{log()}")
         time.sleep(0.1)
     return answer

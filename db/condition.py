@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, text, update
 
-from db.session import database_errors
+from db.session import UTF8, database_errors
 from db.tables import Study
 
 _READS_ONLY = {"fracture_screen_reads_only": True}
@@ -20,6 +20,14 @@ def server_version(engine: Engine) -> str:
             return f"SQLite {connection.scalar(text('SELECT sqlite_version()'))}"
         # Distributors write more behind it.
         return f"PostgreSQL {str(connection.scalar(text('SHOW server_version'))).split()[0]}"
+
+
+def server_encoding(engine: Engine) -> str:
+    """Such as "UTF8" or "SQL_ASCII". LedgerUnavailable: it cannot be asked."""
+    if engine.dialect.name == "sqlite":
+        return UTF8
+    with database_errors(), engine.execution_options(**_READS_ONLY).connect() as connection:
+        return str(connection.scalar(text("SHOW server_encoding")))
 
 
 def server_clock(engine: Engine) -> datetime | None:

@@ -21,6 +21,10 @@ from sqlalchemy.orm import Session
 
 from db.errors import LedgerError, LedgerInconsistent, LedgerOutOfDate, LedgerUnavailable
 
+UTF8 = "UTF8"
+"""As PostgreSQL names it."""
+MAKE_UTF8 = "ENCODING 'UTF8' TEMPLATE template0"
+"""The end of a CREATE DATABASE, whatever the server's default is."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _SQLITE_BUSY_TIMEOUT_S = 30
 _SQLITE_RETRY_S = 0.02
@@ -84,11 +88,13 @@ def make_engine(url: str) -> Engine:
 def upgrade(engine: Engine) -> None:
     """Bring the tables up to date, all or nothing; processes that do so at once take turns.
 
-    LedgerOutOfDate: a newer version of the program made the tables.
+    LedgerOutOfDate: a newer version of the program made the tables. LedgerError: the database
+    cannot hold every character.
     """
     config = _alembic_config()
     with database_errors(), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
+            _require_utf8(connection)
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
         _refuse_newer_tables(connection)
         config.attributes["connection"] = connection
@@ -96,6 +102,15 @@ def upgrade(engine: Engine) -> None:
             command.upgrade(config, "head")
         except CommandError as error:
             raise LedgerError(f"the ledger's tables could not be upgraded: {error}") from error
+
+
+def _require_utf8(connection: Connection) -> None:
+    encoding = connection.scalar(text("SHOW server_encoding"))
+    if encoding != UTF8:
+        raise LedgerError(
+            f"the database's encoding is {encoding}, which has no place for every name: make "
+            f"another by CREATE DATABASE … {MAKE_UTF8}"
+        )
 
 
 def is_current(engine: Engine) -> bool:

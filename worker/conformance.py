@@ -25,7 +25,7 @@ from dicom_node.sop_classes import (
     TRANSFER_SYNTAXES,
 )
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from worker.settings import Destination, PeerSettings, Retrieval, Settings
+from worker.settings import Destination, PeerSettings, RetentionSettings, Retrieval, Settings
 
 STORE_STATUSES: tuple[tuple[int, str, str], ...] = (
     (0x0000, "Success", "The instance is durable, or was already, with the same content."),
@@ -226,9 +226,22 @@ def _commitment_scp(settings: Settings) -> str:
             f"{where}on the association of the request, and again for up to 24 h until it is "
             "taken.",
             "",
+            _how_long_kept(settings.retention),
+            "",
             _table(("status of N-ACTION", "when"), statuses),
             "",
         ]
+    )
+
+
+def _how_long_kept(retention: RetentionSettings) -> str:
+    for_training = "" if retention.reviewed_instances else ", if no reader reviewed it"
+    if not retention.instances_days:
+        return "No instance is ever removed (retention.instances_days is 0)."
+    return (
+        f"An instance is kept for {retention.instances_days} days after its study was screened, "
+        f"then removed once all results are delivered{for_training} (retention.instances_days). "
+        "One that was removed fails with 0x0112; sent again, it is taken again."
     )
 
 

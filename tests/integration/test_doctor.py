@@ -13,6 +13,7 @@ import redis
 from alembic import command
 from sqlalchemy import text
 
+from db.errors import LedgerError
 from db.session import _alembic_config, make_engine, upgrade
 from models.bundle import DEFAULT_BUNDLE, WEIGHTS_FILE
 from tests.integration.doctors_patient import Installation, fault, healthy, warned
@@ -179,6 +180,16 @@ def postgresql_site(
 def test_a_database_without_tables_is_named(postgresql_site: Installation) -> None:
     healthy(postgresql_site.look(CheckName.DATABASE), "PostgreSQL")
     fault(postgresql_site.look(CheckName.MIGRATIONS), "empty", "fracture-screen db upgrade")
+
+
+def test_a_database_that_cannot_hold_every_name_is_named_and_refused(
+    site: Installation, postgresql_server: PrivatePostgresql
+) -> None:
+    with postgresql_server.database("template0", "ENCODING LATIN1 LOCALE 'C'") as name:
+        site.top["database_url"] = postgresql_server.url(name)
+        fault(site.look(CheckName.DATABASE), "encoding is LATIN1", "ENCODING 'UTF8'")
+        with pytest.raises(LedgerError, match=r"LATIN1.*ENCODING 'UTF8'"):
+            upgrade(make_engine(postgresql_server.url(name)))
 
 
 def test_a_database_of_an_older_version_is_named_with_both_revisions(

@@ -17,6 +17,7 @@ from db.states import DeliveryState, ReviewOutcome, StudyState, SweepState
 from db.sweep_records import Candidate, NewSweep
 from db.sweeps import Sweeps
 from db.tables import Delivery, DoomedFile, Instance, ResultObject
+from dicom_node.commitment import NO_SUCH_INSTANCE
 from tests.unit.db.ledger_factories import (
     Bench,
     instance_uid,
@@ -25,6 +26,7 @@ from tests.unit.db.ledger_factories import (
     make_result,
     study_uid,
 )
+from worker.commitments import keeper
 
 pytest_plugins = ("tests.servers.postgresql", "tests.servers.databases")
 
@@ -142,6 +144,19 @@ def test_purging_is_in_the_audit_trail(site: Installation) -> None:
     (event,) = Trail(site.engine, site.clock).page(Wanted(action=PURGED), 10)
     assert (event.actor, event.subject) == ("test", "instances")
     assert (event.details["count"], event.details["bytes"]) == (1, 1234)
+
+
+def test_storage_commitment_is_refused_for_what_was_purged(site: Installation) -> None:
+    site.screened()
+    with Session(site.engine) as session, session.begin():
+        row = session.scalars(select(Instance)).one()
+        reference = row.sop_class_uid, row.sop_instance_uid
+        (site.folder / row.path).write_bytes(bytes(row.size))
+    keeps = keeper(site.engine, site.folder)
+    assert keeps(reference) == 0
+    site.clock.forward(MONTH + timedelta(days=1))
+    site.purge(INSTANCES)
+    assert keeps(reference) == NO_SUCH_INSTANCE
 
 
 def test_what_is_younger_than_the_rule_stays(site: Installation) -> None:

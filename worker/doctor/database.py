@@ -8,9 +8,9 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
-from db.condition import require_writable, server_version
+from db.condition import require_writable, server_encoding, server_version
 from db.errors import LedgerError
-from db.session import Level, Migrations, make_engine, migrations
+from db.session import MAKE_UTF8, UTF8, Level, Migrations, make_engine, migrations
 from worker.doctor.finding import Verdict, failed, ok, skipped
 from worker.monitor_parts import impatient_url
 from worker.settings import Settings
@@ -45,22 +45,27 @@ def look_at_database(settings: Settings) -> Verdict:
     where = make_url(settings.effective_database_url).render_as_string(hide_password=True)
     try:
         with open_engine(settings) as engine:
-            version = server_version(engine)
+            version, encoding = server_version(engine), server_encoding(engine)
     except LedgerError as error:
         return failed(
             f"{where}: {' '.join(str(error).split())}",
             "Start the database, open the way to it, and check database_url (user, password, "
             "host, name).",
         )
-    return judge_version(version, where)
+    return judge_server(version, encoding, where)
 
 
-def judge_version(version: str, where: str) -> Verdict:
-    """By name and number."""
+def judge_server(version: str, encoding: str, where: str) -> Verdict:
+    """By name and number, and whether it can hold every character."""
     major = re.match(r"PostgreSQL (\d+)", version)
     if major is not None and int(major[1]) < OLDEST_POSTGRESQL:
         return failed(
             f"{version} at {where}", f"Update it to PostgreSQL {OLDEST_POSTGRESQL} or newer."
+        )
+    if encoding != UTF8:
+        return failed(
+            f"{version} at {where}: its encoding is {encoding}, which has no place for every name",
+            f"Make another database by CREATE DATABASE … {MAKE_UTF8}, and name it in database_url.",
         )
     return ok(f"{version} at {where}")
 

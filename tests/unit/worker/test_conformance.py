@@ -88,5 +88,13 @@ def test_the_keys_of_queries_are_those_that_are_sent() -> None:
     assert sent == {(level, name) for level, name, _ in QUERY_KEYS}
 
 
+def test_how_long_instances_are_kept_is_said_for_whom_we_answer_storage_commitment() -> None:
+    assert "No instance is ever removed" in conformance_statement(Settings())
+    kept = conformance_statement(Settings(retention={"instances_days": 90}))
+    assert "kept for 90 days" in kept
+    assert "if no reader reviewed it" in kept
+    assert "fails with 0x0112" in kept
+
+
 def test_the_default_admits_this_machine_only_and_says_so() -> None:
     assert "No peers are set: callers on this machine" in conformance_statement(Settings())

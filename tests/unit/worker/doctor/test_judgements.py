@@ -17,7 +17,7 @@ from worker.doctor.data_folder import (
     judge_ownership,
     judge_sync,
 )
-from worker.doctor.database import judge_version
+from worker.doctor.database import judge_server
 from worker.doctor.finding import Result
 from worker.doctor.model import EXPECTED_PROBABILITY, Trial, judge_trial
 from worker.doctor.processes import judge_work
@@ -105,9 +105,9 @@ def test_the_clock_that_is_furthest_apart_is_told() -> None:
 
 
 def test_versions_without_security_fixes_are_faults() -> None:
-    assert judge_version("PostgreSQL 12.19", "x").result is Result.FAILED
-    assert judge_version("PostgreSQL 17beta1", "x").result is Result.OK
-    assert judge_version("SQLite 3.40.1", "x").result is Result.OK
+    assert judge_server("PostgreSQL 12.19", "UTF8", "x").result is Result.FAILED
+    assert judge_server("PostgreSQL 17beta1", "UTF8", "x").result is Result.OK
+    assert judge_server("SQLite 3.40.1", "UTF8", "x").result is Result.OK
     assert judge_redis({"redis_version": "5.0.14"}, "x").result is Result.FAILED
 
 

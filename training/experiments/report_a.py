@@ -13,6 +13,7 @@ from training.experiments.paper_a import (
     Experiment,
 )
 from training.experiments.tables import (
+    bare_percent,
     calibration_table,
     classification_report,
     comparisons_table,
@@ -98,14 +99,14 @@ def leak_table(metrics: Mapping[str, Json]) -> str:
         rows.append(
             [
                 "turned and mirrored copies of its training radiographs",
-                f"{copies['accuracy']:.1%}",
+                bare_percent(copies["accuracy"]),
                 f"{copies['auc']:.3f}",
-                "100%",
+                bare_percent(1, 0),
             ]
         )
     for name, title in ((RANDOM_SPLIT, "a random split"), (MOBILENET, "a grouped split")):
         if found := metrics.get(name):
-            seen = f"{found['share of test whose group is in training']:.0%}"
+            seen = bare_percent(found["share of test whose group is in training"], 0)
             accuracy = percent(found["one half"]["accuracy"])
             rows.append([title, accuracy, decimal(found["auc"]), seen])
         else:
@@ -184,8 +185,8 @@ def _figures(found: Json | None) -> dict[str, str]:
         return {}
     at, parts = found["one half"], found["parts"]
     return {
-        "training accuracy": f"{parts[TRAIN]['accuracy']:.1%}",
-        "validation accuracy": f"{parts[VALIDATION]['accuracy']:.1%}",
+        "training accuracy": bare_percent(parts[TRAIN]["accuracy"]),
+        "validation accuracy": bare_percent(parts[VALIDATION]["accuracy"]),
         "test accuracy": percent(at["accuracy"]),
         "recall, fractured": percent(at["sensitivity"]),
         "recall, not fractured": percent(at["specificity"]),
@@ -238,7 +239,7 @@ def _majority(metrics: Mapping[str, Json]) -> str:
     return (
         f"Of the {found['radiographs']} test radiographs {found['fractured']} are fractured, in "
         f"{found['groups']} groups: an answer that is always no would have an accuracy of "
-        f"{max(share, 1 - share):.1%}.\n"
+        f"{bare_percent(max(share, 1 - share))}.\n"
     )
 
 

@@ -18,6 +18,7 @@ from training.experiments.paper_b import (
     PaperB,
 )
 from training.experiments.tables import (
+    bare_percent,
     calibration_table,
     classification_report,
     comparisons_table,
@@ -172,7 +173,7 @@ def controls_table(metrics: Json) -> str:
     """What would expose a leak, and what a leak would do."""
     folds = metrics["folds"]
     seen = metrics["share of test whose group is in training"]
-    grouped, leaking = (f"{seen[f'{how} folds']:.0%}" for how in ("grouped", "random"))
+    grouped, leaking = (bare_percent(seen[f"{how} folds"], 0) for how in ("grouped", "random"))
     rows = [
         ["balanced, grouped folds", decimal(folds[BALANCED]["auc"]), grouped],
         [

@@ -24,6 +24,11 @@ def percent(estimate: Json) -> str:
     return _with_minus(f"{value:.1f} % ({low:.1f} to {high:.1f})")
 
 
+def bare_percent(share: float, digits: int = 1) -> str:
+    """81.2 %: without an interval."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def decimal(estimate: Json) -> str:
     """0.812 (0.760 to 0.859)."""
     if estimate["value"] is None:

@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery, Task
 from kombu.entity import Queue
 
+from worker.broker_watch import NoticeLostBroker
 from worker.file_broker import TRANSPORT
 from worker.settings import Settings
 
@@ -71,6 +72,7 @@ def make_celery(settings: Settings) -> Celery:
         broker_transport=None if settings.broker_url else TRANSPORT,
         broker_transport_options=_transport_options(settings),
     )
+    app.steps["consumer"].add(NoticeLostBroker)
     return app
 
 

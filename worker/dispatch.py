@@ -4,9 +4,11 @@ The ledger is the outbox: what is committed there and not published, or lost by 
 again and published again.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from threading import Event
 
 import structlog
@@ -37,6 +39,8 @@ class Dispatcher:
     settings: StudySettings
     delivery: DeliverySettings
     sweep: SweepSettings = field(default_factory=SweepSettings)
+    _unpublished: deque[Callable[[], None]] = field(default_factory=deque, init=False)
+    """Of what the ledger counts as queued: else it would wait until it is asked for again."""
 
     def run(self, stop: Event) -> None:
         """Look until `stop` is set; a broker or database that is away is waited for."""
@@ -56,38 +60,39 @@ class Dispatcher:
         for study in released:
             write = _log.critical if study.state is StudyState.FAILED else _log.warning
             write("lease_expired", study_instance_uid=study.study_instance_uid, state=study.state)
-        studies: list[QueuedStudy | ReleasedStudy] = [
-            *(s for s in released if s.state is StudyState.QUEUED),
-            *ledger.queue_ready_studies(BATCH, self.sweep.queued_studies),
-            *ledger.requeue_unclaimed(timedelta(seconds=settings.requeue_after_s), BATCH),
-        ]
-        triage = [(s.study_id, s.revision) for s in studies if not s.backlog]
-        backlog = [(s.study_id, s.revision) for s in studies if s.backlog]
-        hold = timedelta(seconds=self.delivery.requeue_after_s)
-        deliveries = [(due.study_id, due.destination) for due in ledger.due_deliveries(BATCH, hold)]
-        confirmations = [
-            (due.study_id, due.destination) for due in ledger.due_confirmations(BATCH, hold)
-        ]
-        return (
-            _publish(publish_study, self.celery, triage)
-            + self._publish_backlog(backlog)
-            + _publish(publish_delivery, self.celery, deliveries)
-            + _publish(publish_confirmation, self.celery, confirmations)
+        self._add_studies([one for one in released if one.state is StudyState.QUEUED])
+        published = self._publish()  # before more is taken from the ledger
+        self._add_studies(
+            [
+                *ledger.queue_ready_studies(BATCH, self.sweep.queued_studies),
+                *ledger.requeue_unclaimed(timedelta(seconds=settings.requeue_after_s), BATCH),
+            ]
         )
+        hold = timedelta(seconds=self.delivery.requeue_after_s)
+        for due in ledger.due_deliveries(BATCH, hold):
+            self._add(publish_delivery, due.study_id, due.destination)
+        for due in ledger.due_confirmations(BATCH, hold):
+            self._add(publish_confirmation, due.study_id, due.destination)
+        return published + self._publish()
 
-    def _publish_backlog(self, studies: list[tuple[int, int]]) -> int:
-        """As many to a message as a worker screens at a time."""
+    def _add_studies(self, studies: Sequence[QueuedStudy | ReleasedStudy]) -> None:
+        """Of the backlog as many to a message as a worker screens at a time."""
+        for one in studies:
+            if not one.backlog:
+                self._add(publish_study, one.study_id, one.revision)
+        backlog = [(one.study_id, one.revision) for one in studies if one.backlog]
         size = self.sweep.batch_studies
-        for first in range(0, len(studies), size):
-            publish_batch(self.celery, studies[first : first + size])
-        return len(studies)
+        for first in range(0, len(backlog), size):
+            self._add(publish_batch, backlog[first : first + size])
 
+    def _add(self, publish: Callable[..., None], *message: object) -> None:
+        self._unpublished.append(partial(publish, self.celery, *message))
 
-def _publish(
-    publish: Callable[..., None],
-    celery: Celery,
-    messages: list[tuple[int, int]] | list[tuple[int, str]],
-) -> int:
-    for message in messages:
-        publish(celery, *message)
-    return len(messages)
+    def _publish(self) -> int:
+        """All or, where the broker goes away, the first ones: the rest waits for the next look."""
+        published = 0
+        while self._unpublished:
+            self._unpublished[0]()
+            self._unpublished.popleft()
+            published += 1
+        return published

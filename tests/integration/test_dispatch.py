@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from db.states import StudyState
 from tests.servers.ports import free_port
-from tests.servers.redis import private_redis
+from tests.servers.redis import private_redis, restartable_redis
 from tests.unit.db.ledger_factories import Bench, make_conclusion, make_result, study_uid
 from worker.app import (
     DELIVERY_QUEUE,
@@ -116,11 +116,12 @@ def test_two_dispatchers_publish_each_study_once(
     bench.clock.forward(QUIET)
     second = Dispatcher(bench.ledger, make_celery(settings), STUDY, DELIVERY)
 
-    with ThreadPoolExecutor(2) as pool:
-        looks = [pool.submit(one.look) for one in (dispatcher, second) * 4]
-        published = sum(look.result() for look in looks)
+    def looks(one: Dispatcher) -> int:
+        return sum(one.look() for _ in range(4))
 
-    assert published == 30
+    with ThreadPoolExecutor(2) as pool:
+        assert sum(pool.map(looks, (dispatcher, second))) == 30
+
     assert sorted(map(tuple, messages(settings))) == sorted(expected)
 
 
@@ -222,6 +223,28 @@ def test_a_broker_that_is_away_and_comes_back_loses_nothing(
         assert queue_depth(back) == {**NOTHING, TRIAGE_QUEUE: 1, DELIVERY_QUEUE: 1}
     assert bench.state(2) is StudyState.QUEUED
     assert bench.ledger.claim_deliveries(claim.study_id, "PACS", "worker", REQUEUE)
+
+
+def test_what_could_not_be_published_is_as_soon_as_the_broker_is_back(
+    bench: Bench, settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    for study in (1, 2):
+        bench.register(study=study)
+    bench.clock.forward(QUIET)
+    with restartable_redis(folder) as server:
+        there = settings.model_copy(update={"broker_url": server.url})
+        dispatcher = Dispatcher(bench.ledger, make_celery(there), STUDY, DELIVERY)
+        server.stop()
+        for _ in range(3):
+            with pytest.raises(OperationalError):
+                dispatcher.look()
+        assert bench.state(2) is StudyState.QUEUED
+        server.start()
+        assert dispatcher.look() == 2
+        assert queue_depth(there) == {**NOTHING, TRIAGE_QUEUE: 2}
+        assert dispatcher.look() == 0
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -152,10 +152,11 @@ class Retention:
         with transaction(self._engine) as session:
             doomed = session.scalars(first.limit(_STUDIES_AT_ONCE)).all()
             free = _lock(session, {one.study_id for one in doomed})
+            named = _named(session, doomed)
             for one in doomed:
                 if one.study_id not in free:
                     continue
-                if not _is_named(session, one.path):
+                if one.path not in named:
                     remove(one.path)
                 session.delete(one)
             return doomed[-1].path if doomed else None
@@ -173,12 +174,21 @@ def _lock(session: Session, study_ids: set[int]) -> set[int]:
     )
 
 
-def _is_named(session: Session, path: str) -> bool:
-    """Whether a row says that the file is here: it came back since it was given up."""
-    return any(
-        session.scalar(select(table.id).where(table.path == path, table.purged_at.is_(None)))
+def _named(session: Session, doomed: Sequence[DoomedFile]) -> set[str]:
+    """Paths of which a row says that the file is here: it came back since it was given up.
+
+    Asked by the study, since paths of results have no index.
+    """
+    studies, paths = {one.study_id for one in doomed}, [one.path for one in doomed]
+    return {
+        path
         for table in (Instance, ResultObject)
-    )
+        for path in session.scalars(
+            select(table.path).where(
+                table.study_id.in_(studies), table.path.in_(paths), table.purged_at.is_(None)
+            )
+        )
+    }
 
 
 def _candidates(session: Session, rule: Rule, before: datetime, after: int) -> Sequence[int]:

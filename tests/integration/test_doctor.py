@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from db.errors import LedgerError
 from db.session import _alembic_config, make_engine, upgrade
+from dicom_node.errors import ReadingFailed
 from models.bundle import DEFAULT_BUNDLE, WEIGHTS_FILE
 from tests.integration.doctors_patient import Installation, fault, healthy, warned
 from tests.servers.postgresql import PrivatePostgresql
@@ -154,6 +155,35 @@ def test_a_disk_below_the_listeners_watermark_is_a_fault_and_below_the_other_a_w
     warned(site.look(CheckName.DISK), "disk_warning_mib", "larger disk")
     site.sections["listener"]["minimum_free_mib"] = 10**9
     fault(site.look(CheckName.DISK), "refuses instances below 1000000000 MiB", "Free disk space")
+
+
+# Folders of sweeps
+
+
+def test_the_folder_of_a_schedule_that_is_away_is_named(site: Installation) -> None:
+    archive = site.folder / "archive"
+    site.tables.append(("schedules", {"name": "nightly", "folder": archive}))
+    fault(site.look(CheckName.FOLDER), "schedules.nightly", "is no folder", "mount what should")
+    archive.touch()
+    fault(site.look(CheckName.FOLDER), "is no folder")
+    archive.unlink()
+    archive.mkdir()
+    healthy(site.look(CheckName.FOLDER), "can be read")
+
+
+def test_a_folder_for_reports_is_made_but_not_below_a_file(site: Installation) -> None:
+    reports = site.folder / "reports" / "of sweeps"
+    site.sections["sweep"] = {"report_folder": reports}
+    healthy(site.look(CheckName.FOLDER), "can be written")
+    assert not reports.exists()
+    reports.parent.touch()
+    fault(site.look(CheckName.FOLDER), "sweep.report_folder", "is no folder", "Correct the path")
+
+
+def test_a_folder_for_reports_on_a_disk_that_only_reads_is_named(site: Installation) -> None:
+    # /proc lets nobody make a file, not even root.
+    site.sections["sweep"] = {"report_folder": "/proc/self"}
+    fault(site.look(CheckName.FOLDER), "cannot be written", "the service's user")
 
 
 # Database
@@ -394,9 +424,15 @@ def test_the_shipped_bundle_is_verified_and_gives_what_is_expected(site: Install
     healthy(inference, "ms per radiograph", "the same each time")
 
 
-def test_a_decoder_without_time_is_named_and_one_with_time_is_healthy(site: Installation) -> None:
+def test_a_decoder_without_time_is_named_and_one_with_time_is_healthy(
+    site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     healthy(site.look(CheckName.DECODER), "256 × 208")
-    site.sections["limits"] = {"decoder_timeout_s": 0.0001}
+
+    def too_slow(_: Site) -> None:  # a real one may answer before its time is looked at
+        raise ReadingFailed("reading took longer than 0.1 s")
+
+    monkeypatch.setattr("worker.doctor.model._read_phantom", too_slow)
     fault(site.look(CheckName.DECODER), "longer than", "limits.decoder_timeout_s")
 
 

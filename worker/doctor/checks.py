@@ -11,6 +11,7 @@ from worker.doctor.clock import look_at_clock, look_at_time_zone
 from worker.doctor.data_folder import look_at_disk, look_at_file_system, look_at_folder
 from worker.doctor.database import look_at_database, look_at_migrations
 from worker.doctor.finding import Check, CheckName
+from worker.doctor.folders import look_at_named_folder, named_folders
 from worker.doctor.listener import look_at_listener, look_at_tls_port
 from worker.doctor.model import look_at_bundle, look_at_decoder, look_at_inference
 from worker.doctor.processes import look_at_monitor, look_at_work
@@ -59,6 +60,8 @@ def _of_machine(site: Site) -> Iterator[Check]:
     needs = (CheckName.DATA_FOLDER,)
     yield Check(CheckName.FILE_SYSTEM, partial(look_at_file_system, settings), needs=needs)
     yield Check(CheckName.DISK, partial(look_at_disk, settings))
+    for folder in named_folders(settings):
+        yield Check(CheckName.FOLDER, partial(look_at_named_folder, folder), folder.setting)
 
 
 def _of_stores(site: Site) -> Iterator[Check]:

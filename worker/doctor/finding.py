@@ -25,6 +25,7 @@ class CheckName(StrEnum):
     DATA_FOLDER = "data-folder"
     FILE_SYSTEM = "file-system"
     DISK = "disk"
+    FOLDER = "folder"
     CLOCK = "clock"
     TIME_ZONE = "time-zone"
     DATABASE = "database"

@@ -177,26 +177,31 @@ def complaints(pacs: httpx.Client, found: dict[str, StudySummary]) -> list[str]:
     return told
 
 
-def seconds(one: Sent, study: StudySummary) -> float:
-    """From the first try to send until its last result was in the PACS."""
+def delivered_at(study: StudySummary) -> datetime:
+    """When its last result was in the PACS."""
     sent = [delivery.sent_at for result in study.results for delivery in result.deliveries]
-    return (max(filter(None, sent)) - one.begun_at).total_seconds()
+    return max(filter(None, sent))
 
 
 def print_table(killed: list[Killed], sent: list[Sent], found: dict[str, StudySummary]) -> None:
-    """A row per kill: the studies first tried between it and the next."""
+    """A row per kill, and one for what was over before the first."""
     heads = ("killed", "healthy again, s", "studies", "sent again", "median, s", "longest, s")
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
-    until = [one.at for one in killed[1:]] + [utc_now()]
-    for one, end in zip(killed, until, strict=True):
-        within = [study for study in sent if one.at <= study.begun_at < end]
-        times = [seconds(study, found[study.phantom.study_instance_uid]) for study in within]
-        again = sum(study.tries > 1 for study in within)
+    ends = {id(one): delivered_at(found[one.phantom.study_instance_uid]) for one in sent}
+    for kill in (None, *killed):
+        within = [one for one in sent if _met(killed, one.begun_at, ends[id(one)]) is kill]
+        times = [(ends[id(one)] - one.begun_at).total_seconds() for one in within]
+        again = sum(one.tries > 1 for one in within)
         middle, longest = statistics.median(times or [0]), max(times, default=0)
-        print(
-            f"| {one.name} | {one.healthy_after_s:.1f} | {len(within)} | {again} "
-            f"| {middle:.1f} | {longest:.1f} |"
-        )
+        what = f"{kill.name} | {kill.healthy_after_s:.1f}" if kill else "nothing yet | "
+        print(f"| {what} | {len(within)} | {again} | {middle:.1f} | {longest:.1f} |")
+
+
+def _met(killed: list[Killed], begun_at: datetime, ended_at: datetime) -> Killed | None:
+    """The first kill while a study was under way; else the last one before it."""
+    during = [one for one in killed if begun_at <= one.at < ended_at]
+    before = [one for one in killed if one.at < begun_at]
+    return during[0] if during else before[-1] if before else None
 
 
 def move(old: Site, new: Site, folder: Path, pause_s: float) -> tuple[list[Sent], list[str]]:

@@ -28,8 +28,8 @@ printf 'postgresql+psycopg://fracture_screen:%s@%s:5432/fracture_screen\n' \
     "$database_password" "$postgres" > "$folder/database-url"
 printf 'redis://fracture_screen:%s@%s:6379/0\n' "$broker_password" "$redis" > "$folder/broker-url"
 
-# Nobody gets in without signing in, nor ever as the default user, who is off. It may do everything
-# all the same: as this user Redis (7.2, too) reads its own file of commands at the start,
+# Nobody gets in without signing in, nor ever as the default user, who is off. That user may do
+# everything all the same: Redis (7.2, too) replays its append-only file as that user at the start,
 # and what it may not do is lost. The health check's user may ask whether Redis lives, no more.
 cat > "$folder/redis-users.acl" <<ACL
 user default off resetpass ~* &* +@all

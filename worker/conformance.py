@@ -235,9 +235,9 @@ def _commitment_scp(settings: Settings) -> str:
 
 
 def _how_long_kept(retention: RetentionSettings) -> str:
-    for_training = "" if retention.reviewed_instances else ", if no reader reviewed it"
     if not retention.instances_days:
         return "No instance is ever removed (retention.instances_days is 0)."
+    for_training = "" if retention.reviewed_instances else ", if no reader reviewed it"
     return (
         f"An instance is kept for {retention.instances_days} days after its study was screened, "
         f"then removed once all results are delivered{for_training} (retention.instances_days). "

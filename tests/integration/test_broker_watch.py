@@ -5,6 +5,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
 from tests.servers.product import wait_for
@@ -46,7 +47,7 @@ def test_a_worker_whose_broker_went_away_within_a_task_takes_the_next_one(
         assert done.wait(30), "the worker takes nothing any more"
 
 
-def _publish(app: object) -> bool:
+def _publish(app: Celery) -> bool:
     try:
         app.send_task("next", queue=TRIAGE_QUEUE, retry=False)
     except OSError:

@@ -12,7 +12,7 @@ from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import RemoteAE
@@ -126,8 +126,8 @@ def _prepare_socket(event: Event, timeout_s: float) -> None:
 def _why_not_established(
     association: Association, remote: RemoteAE, calling: str
 ) -> AssociationFailed:
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer is not None:
+    answer = association.acceptor.primitive or _unread_rejection(association)
+    if answer is not None and answer.result:
         permanent = answer.result == _REJECTED_PERMANENT
         return AssociationFailed(
             f"{name_of(remote)} rejected the association ({answer.reason_str}): check that it "
@@ -146,3 +146,13 @@ def _why_not_established(
         "the host and port, and the firewall",
         TransportProblem.NO_CONNECTION,
     )
+
+
+def _unread_rejection(association: Association) -> A_ASSOCIATE | None:
+    """A rejection that came before pynetdicom's own thread looked whether it is connected.
+
+    The peer has closed the connection by then, so pynetdicom takes it for one that never was, and
+    leaves the answer where it lies.
+    """
+    answer: object = association.dul.receive_pdu(wait=False)
+    return answer if isinstance(answer, A_ASSOCIATE) and answer.result else None

@@ -30,6 +30,7 @@ OPTIONAL = {
     CheckName.PEER_ECHO,
     CheckName.RECEIVER,
     CheckName.SECRET_FILE,
+    CheckName.FOLDER,
 }
 """There is nothing of it in this installation."""
 

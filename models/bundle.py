@@ -1,15 +1,16 @@
 """A model as it is shipped: a folder with `weights.npz` and `card.json`, checked by digest.
 
-A bundle that knows its scope (`models.scope`) has `scope.npz` beside them.
+A bundle that knows its scope (`models.scope`) has `scope.npz` beside them; one that engines other
+than TensorFlow can run has `network.onnx` and `network_check.npz` (`models.network_file`).
 
-Weights only, never pickled code or a Keras file (CVE-2025-9905, -9906): the network is built from
-`architectures`. Large kernels are stored as float16.
+No pickled code and no Keras file (CVE-2025-9905, -9906): TensorFlow's network is built from
+`architectures`, and an ONNX file is a graph of operators. Large kernels are stored as float16.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from models.architectures import HIDDEN_LAYER, Architecture
 from models.calibration import Calibration
 from models.errors import BundleError
+from models.network_file import NetworkFile, check_from_bytes, check_to_bytes
 from models.prediction import ModelIdentity, OperatingPoints
 from models.preprocessing import Preprocessing
 from models.reference import Histogram, from_card
@@ -30,13 +32,19 @@ DEFAULT_BUNDLE = BUNDLES / "fracture-mobilenetv2"
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.npz"
 SCOPE_FILE = "scope.npz"
+NETWORK_FILE = "network.onnx"
+NETWORK_CHECK_FILE = "network_check.npz"
+FILES = (CARD_FILE, WEIGHTS_FILE, SCOPE_FILE, NETWORK_FILE, NETWORK_CHECK_FILE)
+"""Of a bundle; the card says by their digests which of the last three there are."""
 FLOAT16_FROM_ELEMENTS = 5000
 FORMAT = 2
 """The newest that this version reads: of bundles with a scope, which an older version would not
 heed. Those without are of format 1, as is a card without `format`."""
 
 _WITHOUT_SCOPE = 1
-_WRITTEN_HERE = frozenset({"format", "weights_sha256", "scope_sha256"})
+_WRITTEN_HERE = frozenset(
+    {"format", "weights_sha256", "scope_sha256", "network_sha256", "network_check_sha256"}
+)
 
 Weights = Mapping[str, npt.NDArray[Any]]
 """`layer/variable` → array. Any: float16 or float32, as stored."""
@@ -61,6 +69,12 @@ class ModelBundle:
     weights: Weights
     scope: Scope | None = None
     """What it is for, by the pictures; None: a bundle from before there was one rejects nothing."""
+    network: NetworkFile | None = None
+    """None: only TensorFlow can run it, from the weights."""
+
+    def with_weights(self, weights: Weights) -> "ModelBundle":
+        """The same with other weights, without the ONNX network that they are not in."""
+        return replace(self, weights=weights, network=None)
 
     def points_for(self, body_part_examined: str) -> OperatingPoints:
         """The operating points in force for a region; "" is no region."""
@@ -99,6 +113,7 @@ def load_bundle(folder: Path) -> ModelBundle:
             card=card,
             weights=weights,
             scope=_read_scope(folder, card.get("scope_sha256"), weights),
+            network=_read_network(folder, card),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
@@ -108,24 +123,30 @@ def load_bundle(folder: Path) -> ModelBundle:
 
 
 def save_bundle(
-    folder: Path, card: Mapping[str, Any], weights: Weights, scope: Scope | None = None
+    folder: Path,
+    card: Mapping[str, Any],
+    weights: Weights,
+    scope: Scope | None = None,
+    network: NetworkFile | None = None,
 ) -> None:
-    """Write `weights.npz` (large kernels as float16), `scope.npz` if there is one, `card.json`.
+    """Write `weights.npz` (large kernels as float16), what else there is, and last `card.json`.
 
-    The card gets the format and the digests of both, whatever it says of them itself.
+    The card gets the format and the digests of all, whatever it says of them itself.
     """
     folder.mkdir(parents=True, exist_ok=True)
     weights_bytes = _pack(weights)
     complete = {
         "format": FORMAT if scope is not None else _WITHOUT_SCOPE,
         **{key: value for key, value in card.items() if key not in _WRITTEN_HERE},
-        "weights_sha256": hashlib.sha256(weights_bytes).hexdigest(),
     }
+    files = {WEIGHTS_FILE: weights_bytes}
     if scope is not None:
-        scope_bytes = scope_to_bytes(scope)
-        complete["scope_sha256"] = hashlib.sha256(scope_bytes).hexdigest()
-        (folder / SCOPE_FILE).write_bytes(scope_bytes)
-    (folder / WEIGHTS_FILE).write_bytes(weights_bytes)
+        files[SCOPE_FILE] = scope_to_bytes(scope)
+    if network is not None:
+        files |= {NETWORK_FILE: network.onnx, NETWORK_CHECK_FILE: check_to_bytes(network.check)}
+    for name, content in files.items():
+        complete[f"{Path(name).stem}_sha256"] = hashlib.sha256(content).hexdigest()
+        (folder / name).write_bytes(content)
     (folder / CARD_FILE).write_text(json.dumps(complete, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -168,6 +189,16 @@ def _read_scope(folder: Path, stated: str | None, weights: Weights) -> Scope | N
     if found != expected:
         raise ValueError(f"{SCOPE_FILE} is of {found} features and measures, not of {expected}")
     return scope
+
+
+def _read_network(folder: Path, card: Mapping[str, Any]) -> NetworkFile | None:
+    if "network_sha256" not in card:
+        return None
+    stored = {}
+    for name in (NETWORK_FILE, NETWORK_CHECK_FILE):
+        stored[name] = _read(folder / name)
+        _check_digest(folder / name, card[f"{Path(name).stem}_sha256"], stored[name])
+    return NetworkFile(stored[NETWORK_FILE], check_from_bytes(stored[NETWORK_CHECK_FILE]))
 
 
 def _check_digest(path: Path, stated: str, content: bytes) -> None:

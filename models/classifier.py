@@ -7,13 +7,15 @@ import numpy as np
 
 from models.architectures import FEATURES_LAYER
 from models.bundle import ModelBundle
-from models.engine import Engine, KerasEngine, head_of
+from models.engine import Engine
 from models.gradcam import to_saliency_map
+from models.head import head_of
 from models.prediction import FloatArray, Prediction, SaliencyMap
 from models.preprocessing import Letterbox, letterbox, to_network_input
 from models.scope import describe
 
 BATCH_SIZE = 16
+"""Radiographs to hand in at a time where there are many: what is read ahead stays in memory."""
 
 
 class Classification(NamedTuple):
@@ -29,15 +31,16 @@ class Classification(NamedTuple):
 class Classifier:
     """A loaded bundle, ready to classify; safe to use from one thread at a time."""
 
-    def __init__(self, bundle: ModelBundle, engine: Engine | None = None) -> None:
+    def __init__(self, bundle: ModelBundle, engine: Engine) -> None:
         self.bundle = bundle
-        self._engine = engine or KerasEngine(bundle)
+        self.engine_label = engine.label
+        self._engine = engine
         self._head = head_of(bundle.weights)
 
     def classify(
         self, radiographs: Sequence[FloatArray], regions: Sequence[str] | None = None
     ) -> list[Classification]:
-        """Classify and explain, in one forward pass per `BATCH_SIZE` radiographs.
+        """Classify and explain, in one forward pass per `Engine.batch_size` radiographs.
 
         Args:
             radiographs: float32 (rows, columns) in [0, 1], bone bright, of any size each.
@@ -46,8 +49,9 @@ class Classifier:
         """
         regions = [""] * len(radiographs) if regions is None else regions
         results: list[Classification] = []
-        for start in range(0, len(radiographs), BATCH_SIZE):
-            end = start + BATCH_SIZE
+        size = self._engine.batch_size
+        for start in range(0, len(radiographs), size):
+            end = start + size
             results += self._classify_batch(radiographs[start:end], regions[start:end])
         return results
 

@@ -9,7 +9,7 @@ import numpy as np
 from dicom_node.radiograph import PixelLimits
 from models.bundle import ModelBundle
 from models.calibration import Calibration
-from models.classifier import Classifier
+from models.classifier import BATCH_SIZE, Classifier
 from models.prediction import FloatArray
 from tests.unit.models.bundles import identity_head, make_bundle
 from worker.screening import Screener
@@ -23,6 +23,8 @@ _FEATURES = (2, 2, 4)
 
 class ChosenEngine:
     """Gives the probabilities in turn, the last one ever after; see `models.engine.Engine`."""
+
+    label, batch_size = "chosen outcomes", BATCH_SIZE
 
     def __init__(self, probabilities: Sequence[float]) -> None:
         self._probabilities = list(probabilities)

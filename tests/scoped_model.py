@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from models.bundle import ModelBundle
+from models.classifier import BATCH_SIZE
 from models.prediction import FloatArray
 from models.preprocessing import Preprocessing, letterbox
 from tests.chosen_outcomes import chosen_bundle
@@ -19,6 +20,8 @@ _DERIVATIVES = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, 2))
 
 class EdgeNetwork:
     """Its features are coarse pictures of edges; its log-odds are what it is told."""
+
+    label, batch_size = "edge network", BATCH_SIZE
 
     def __init__(self, logit: float = -3.0) -> None:
         self._logit = logit

@@ -22,10 +22,12 @@ import numpy.typing as npt
 
 from models.bundle import ModelBundle, load_bundle, rounded_for_storage, save_bundle
 from models.classifier import Classifier
+from models.engines.tensorflow_engine import TensorFlowEngine
 from training.card import ModelName, folds_facts, make_card, rejections
 from training.data.example import LabelledFolder
 from training.errors import RecipeError
 from training.explanation.measure import Explained, explain, localisation_figures
+from training.onnx_export import add_network, can_export
 from training.plots import plot_reliability, plot_roc
 from training.progress import Progress, Report, counting
 from training.recipe import Recipe, Watched
@@ -149,6 +151,8 @@ def write_bundle(run: CrossValidation, name: ModelName) -> Path:
         found = localisation_figures("all", explained)
         card["explanation"] = {name: as_json(one) for name, one in found.items()}
     save_bundle(folder, card, learned.weights, scope)
+    if can_export():
+        add_network(folder)
     _write_table(run, scored, judged, rejected, explained)
     told = {name: card.get(name) for name in ("metrics", "subgroups", "scope", "explanation")}
     write_text(run.out / METRICS_FILE, json.dumps(told, indent=2) + "\n")
@@ -224,7 +228,8 @@ def _explained(run: CrossValidation, bundle: ModelBundle) -> list[Explained]:
     found: list[Explained] = []
     for fold in range(len(run.folds.parts)):
         weights = rounded_for_storage(load_weights(run.run_folder(fold) / BEST_FILE))
-        classifier = Classifier(replace(bundle, weights=weights))
+        own = bundle.with_weights(weights)
+        classifier = Classifier(own, TensorFlowEngine(own))
         for row in boxed:
             if run.fold_of[row] == fold:
                 explained, _ = explain(classifier, examples[row], groups[row])

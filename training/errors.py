@@ -2,6 +2,7 @@
 
 TrainingError
 ├── DataError    labelled data or pretrained weights are missing, unreadable or too few
+├── ExportError  a network cannot be written as ONNX here
 ├── RecipeError  a recipe is unknown, contradicts itself or its network
 └── RunError     a run's folder holds another run, or its network learned nothing
 """
@@ -13,6 +14,10 @@ class TrainingError(Exception):
 
 class DataError(TrainingError):
     """Labelled data cannot be used; the message says which file and what was expected."""
+
+
+class ExportError(TrainingError):
+    """A network cannot be written as ONNX here; the message says what to install."""
 
 
 class RunError(TrainingError):

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from sklearn.metrics import roc_auc_score
 
 from models.architectures import FRACTURED, MAP_LAYER, KerasModel, log_odds
-from models.engine import get_weights
 from models.folding import with_folded_batch_normalization
+from models.keras_weights import get_weights
 from models.prediction import FloatArray
 from training.batches import AugmentedBatches, Batch, Labels, Rows, network_inputs
 from training.errors import RunError

@@ -14,9 +14,9 @@ import numpy as np
 
 from models.architectures import FEATURES_LAYER, KerasModel
 from models.bundle import Weights, rounded_for_storage, save_bundle
-from models.engine import set_weights
 from models.errors import PretrainedError
 from models.folding import with_folded_batch_normalization
+from models.keras_weights import set_weights
 from models.prediction import FloatArray
 from models.preprocessing import Shape, letterbox_of
 from models.pretrained import Pretrained, build_pretrained, folded_batch_normalizations
@@ -31,6 +31,7 @@ from training.errors import DataError, RunError
 from training.fracture_maps import boxes_in_square
 from training.freezing import batch_normalizations_that_learn, freeze
 from training.loop import Validation, compiled, fit, predicted_log_odds
+from training.onnx_export import add_network, can_export
 from training.progress import Report, counting
 from training.recipe import Recipe, Schedule, recipe_from_toml, recipe_to_toml
 from training.reference import reference_card
@@ -128,6 +129,8 @@ def train(
     scope = learned.scope()
     card["scope"] |= rejections({TEST: learned.rejected(TEST, scope)})
     save_bundle(out / BUNDLE_FOLDER, card, learned.weights, scope)
+    if can_export():
+        add_network(out / BUNDLE_FOLDER)
     return out / BUNDLE_FOLDER
 
 

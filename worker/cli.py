@@ -9,6 +9,7 @@ from worker.commands import (
     backup,
     doctor,
     drift,
+    engines,
     files,
     model,
     monitor,
@@ -71,6 +72,8 @@ model.model_app.command("promote")(registry.promote)
 model.model_app.command("rollback")(registry.rollback)
 model.model_app.command("retire")(registry.retire)
 model.model_app.command("history")(registry.history)
+model.model_app.command("engines")(engines.engines)
+model.model_app.command("onnx")(engines.onnx)
 model.model_app.command("shadow")(shadow.shadow)
 model.model_app.command("agreement")(shadow.show_agreement)
 model.model_app.command("drift")(drift.show_drift)

@@ -1,6 +1,5 @@
 """The composition root: settings in, connected parts out. Nothing connects anywhere else."""
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from random import SystemRandom
@@ -20,6 +19,7 @@ from dicom_node.spool import Spool
 from models.bundle import ModelBundle, load_bundle
 from models.classifier import Classifier
 from worker.backup.unfinished import require_whole
+from worker.classifiers import make_classifier
 from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
 from worker.intake import Intake
@@ -79,16 +79,11 @@ def open_spool(settings: Settings) -> Spool:
     return Spool(settings.spool_folder, minimum_free_bytes=settings.listener.minimum_free_mib * MIB)
 
 
-def open_classifier(settings: Settings) -> Classifier:
-    """Load the bundle and trace its network (seconds)."""
-    quieten_tensorflow()
-    return Classifier(load_bundle(settings.model.bundle))
-
-
 def make_screener(settings: Settings) -> Screener:
-    """The classifier with its limits, ready to screen (seconds)."""
+    """The classifier of the settings' bundle with its limits, ready to screen."""
     reader = make_reader(settings)
-    return screener_of(open_classifier(settings), settings, reader)
+    classifier = make_classifier(settings, load_bundle(settings.model.bundle))
+    return screener_of(classifier, settings, reader)
 
 
 def screener_of(classifier: Classifier, settings: Settings, reader: BoundedReader) -> Screener:
@@ -116,11 +111,10 @@ def make_batch_readers(settings: Settings) -> list[ReadRadiographs]:
 
 def make_champions(settings: Settings, engine: Engine) -> tuple[Champions, Shadow]:
     """Screeners of whatever models are in use, over one reading child."""
-    quieten_tensorflow()
     reader = make_reader(settings)
 
     def screener(bundle: ModelBundle) -> Screener:
-        return screener_of(Classifier(bundle), settings, reader)
+        return screener_of(make_classifier(settings, bundle), settings, reader)
 
     registry, data_folder = ModelRegistry(engine, utc_now), settings.data_folder.resolve()
     return (
@@ -172,9 +166,3 @@ def pixel_limits(settings: Settings) -> PixelLimits:
         max_frames=limits.maximum_frames,
         max_bytes=limits.maximum_instance_mib * MIB,
     )
-
-
-def quieten_tensorflow() -> None:
-    """Before TensorFlow is imported: only its errors, and Keras on TensorFlow if nothing else."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")

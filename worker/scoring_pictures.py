@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import ModelBundle
 from models.classifier import Classification, Classifier
 from models.prediction import FloatArray
 from training.data.example import Example
@@ -20,12 +19,11 @@ LONGEST_SIDE = 900
 
 def write_cases(
     folder: Path,
-    bundle: ModelBundle,
+    classifier: Classifier,
     examples: Sequence[Example],
     advance: Callable[[], None] = lambda: None,
 ) -> int:
     """Draw each radiograph beside its map into `folder`/pictures and write `folder`/sheet.csv."""
-    classifier = Classifier(bundle)
     (folder / "pictures").mkdir()
     cases = []
     for number, example in enumerate(examples, 1):

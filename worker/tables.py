@@ -176,6 +176,11 @@ def print_card(console: Console, bundle: ModelBundle) -> None:
     for row in figure_rows(metrics):
         table.add_row(*row)
     console.print(table)
+    if bundle.network is None:
+        console.print(
+            "No network.onnx: only TensorFlow runs this bundle. `fracture-screen model onnx` adds "
+            "the file."
+        )
     for limit in bundle.limits:
         console.print(f"- {limit}", markup=False)
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from models.architectures import build
 from models.bundle import load_bundle
-from models.engine import set_weights
+from models.keras_environment import quieten_tensorflow
+from models.keras_weights import set_weights
 from models.preprocessing import letterbox, to_network_input
-from worker.composition import open_classifier, quieten_tensorflow
+from worker.classifiers import make_classifier
 from worker.phantom import draw_phantom
 from worker.settings import load_settings
 
@@ -25,8 +26,8 @@ def main() -> None:
     """Print medians and the ratio."""
     quieten_tensorflow()
     settings = load_settings()
-    classifier = open_classifier(settings)
     bundle = load_bundle(settings.model.bundle)
+    classifier = make_classifier(settings, bundle)
     network = build(bundle.architecture)
     set_weights(network, bundle.weights)
     pixels = draw_phantom(1, fractured=True).astype(np.float32) / 255.0

@@ -17,7 +17,9 @@ from models.architectures import Architecture, build
 from models.bundle import ModelBundle
 from models.calibration import Calibration
 from models.classifier import Classifier
-from models.engine import get_weights
+from models.engines.tensorflow_engine import TensorFlowEngine
+from models.keras_environment import quieten_tensorflow
+from models.keras_weights import get_weights
 from models.prediction import ModelIdentity, OperatingPoints
 from models.preprocessing import Preprocessing
 from training.batches import AugmentedBatches
@@ -26,7 +28,6 @@ from training.freezing import Freezing, freeze
 from training.loop import compiled, train_step
 from training.presets import PRESETS
 from training.recipe import Recipe
-from worker.composition import quieten_tensorflow
 
 STEPS, WARM_UP = 3, 1
 ROUNDS = 12
@@ -66,7 +67,8 @@ def _measure(recipe: Recipe) -> None:
     step_s = _median(STEPS, lambda: train_step(model, batches[0], weights))
     paper_b = replace(source, augmentation=PRESETS["paper_b_raw"].augmentation)
     rates = [_pictures_per_second(one) for one in (source, paper_b)]
-    classifier = Classifier(_bundle(recipe, network))
+    bundle = _bundle(recipe, network)
+    classifier = Classifier(bundle, TensorFlowEngine(bundle))
     picture = np.random.default_rng(2).random((600, 400), np.float32)
     classify_s = _median(ROUNDS, lambda: classifier.classify([picture]))
     cut = f" cut at {architecture.features_from}" if architecture.features_from else ""

@@ -14,11 +14,13 @@ from db.states import StudyState
 from dicom_node.bounded_reader import MIB, BoundedReader
 from dicom_node.received import describe_file
 from dicom_node.spool import Spool
+from models.bundle import DEFAULT_BUNDLE, load_bundle
 from models.classifier import Classifier
 from tests.radiographs import write_phantom
 from tests.security.decoders import MARK
 from worker.app import SCREEN_TASK
-from worker.composition import open_classifier, open_ledger, open_spool, pixel_limits, utc_now
+from worker.classifiers import make_classifier
+from worker.composition import open_ledger, open_spool, pixel_limits, utc_now
 from worker.intake import Intake
 from worker.screening import Screener
 from worker.settings import Settings
@@ -44,7 +46,7 @@ class Tasks:
 
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
-    return open_classifier(Settings())
+    return make_classifier(Settings(), load_bundle(DEFAULT_BUNDLE))
 
 
 @pytest.fixture

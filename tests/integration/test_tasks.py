@@ -39,6 +39,8 @@ ATTEMPTS = 2
 class BrokenEngine:
     """Raises what a library might: an error that quotes the patient."""
 
+    label, batch_size = "broken engine", 1
+
     def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
         raise ValueError(f"cannot classify {CANARY}")
 

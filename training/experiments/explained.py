@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.architectures import HIDDEN_LAYER, LOGIT_LAYER, KerasModel
-from models.engine import dense_head
 from models.gradcam import Float64Array, grad_cam, grad_cam_plus_plus, to_saliency_map
+from models.head import dense_head
 from models.prediction import FloatArray
 from models.preprocessing import letterbox_of, to_network_input
 from training.data.example import Example

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from models.architectures import HIDDEN_LAYER, LOGIT_LAYER, KerasModel, build_head, log_odds
 from models.bundle import Weights
-from models.engine import get_weights
+from models.keras_weights import get_weights
 from models.prediction import FloatArray
 from training.batches import Batch, Labels, Rows, inverse_frequency, shuffled_places
 from training.history import Epoch, best_epoch, is_better, is_over, learning_rate

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.architectures import KerasModel
-from models.engine import get_weights, set_weights
+from models.keras_weights import get_weights, set_weights
 from models.pretrained import build_pretrained
 from training.controls import shuffled_labels
 from training.data.example import LabelledFolder

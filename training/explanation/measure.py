@@ -82,12 +82,13 @@ def boxed(part: Part) -> list[tuple[Example, int]]:
 def measure(
     bundle: ModelBundle,
     cases: Sequence[tuple[Example, int]],
+    make_classifier: Callable[[ModelBundle], Classifier],
     *,
     seed: int = 0,
     advance: Advance = lambda: None,
 ) -> Measured:
     """Measure on `cases` from `boxed`; the costly parts on a sample drawn by `seed`."""
-    classifier = Classifier(bundle)
+    classifier = make_classifier(bundle)
     drawn = np.random.default_rng(seed).permutation(len(cases))[:FAITHFULNESS_SAMPLE].tolist()
     explained: list[Explained] = []
     maps: dict[int, FloatArray] = {}
@@ -101,7 +102,7 @@ def measure(
     return Measured(
         tuple(explained),
         _faithfulness(classifier, sample, seed, advance),
-        _correlations(bundle, sample[:RANDOMISATION_SAMPLE], seed, advance),
+        _correlations(bundle, sample[:RANDOMISATION_SAMPLE], make_classifier, seed, advance),
     )
 
 
@@ -149,12 +150,16 @@ def _faithfulness(
 
 
 def _correlations(
-    bundle: ModelBundle, sample: Sample, seed: int, advance: Advance
+    bundle: ModelBundle,
+    sample: Sample,
+    make_classifier: Callable[[ModelBundle], Classifier],
+    seed: int,
+    advance: Advance,
 ) -> dict[Depth, float]:
     before = [saliency for _, saliency in sample]
     found = {}
     for depth in Depth:
-        other = Classifier(randomised(bundle, depth, seed))
+        other = make_classifier(randomised(bundle, depth, seed))
         after = []
         for one, _ in sample:
             after.append(other.classify([read_pixels(one.example.path)])[0].saliency.values)

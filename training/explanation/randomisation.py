@@ -5,7 +5,6 @@ shows edges of the picture.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
 
 import numpy as np
@@ -41,7 +40,7 @@ def randomised(bundle: ModelBundle, depth: Depth, seed: int) -> ModelBundle:
         else array
         for name, array in bundle.weights.items()
     }
-    return replace(bundle, weights=weights)
+    return bundle.with_weights(weights)
 
 
 def mean_rank_correlation(maps: Sequence[FloatArray], others: Sequence[FloatArray]) -> float:

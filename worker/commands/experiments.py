@@ -135,7 +135,7 @@ def paper_b(
 def _ready(data: Path, layout: str) -> "LabelledFolder":
     require_training_extra("matplotlib", "keras_tuner", "scipy", "sklearn")
     folder = read_labelled(data, layout)
-    from worker.composition import quieten_tensorflow
+    from models.keras_environment import quieten_tensorflow
 
     quieten_tensorflow()
     return folder

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,13 +55,21 @@ def measure_maps(
     from training.explanation import measure
     from training.explanation.plots import plot_curves
     from training.split_file import read_part
+    from worker.classifiers import make_classifier
 
-    bundle = _bundle(context, model)
+    settings = settings_of(context)
+    bundle = find_model(model, settings, registry_if_there(settings)).load()
     cases = measure.boxed(read_part(folder, split, part))
     out_folder.mkdir(parents=True)
     with progress_bar() as progress:
         task = progress.add_task("explaining", total=measure.steps(len(cases)))
-        measured = measure.measure(bundle, cases, seed=seed, advance=lambda: progress.advance(task))
+        measured = measure.measure(
+            bundle,
+            cases,
+            partial(make_classifier, settings),
+            seed=seed,
+            advance=lambda: progress.advance(task),
+        )
     figures = measure.summary(measured)
     content = _as_json(bundle, folder, measured, figures)
     (out_folder / "metrics.json").write_text(json.dumps(content, indent=2) + "\n")
@@ -90,15 +99,20 @@ def make_sheet(
     """
     folder = read_labelled(data, layout)
     from training.split_file import read_part
+    from worker.classifiers import make_classifier
     from worker.scoring_pictures import write_cases
 
-    bundle = _bundle(context, model)
+    settings = settings_of(context)
+    bundle = find_model(model, settings, registry_if_there(settings)).load()
     examples = read_part(folder, split, part).examples
     out_folder.mkdir(parents=True)
     with progress_bar() as progress:
         task = progress.add_task("drawing", total=None)
         written = write_cases(
-            out_folder, bundle, _drawn(examples, cases, seed), lambda: progress.advance(task)
+            out_folder,
+            make_classifier(settings, bundle),
+            _drawn(examples, cases, seed),
+            lambda: progress.advance(task),
         )
     out.print(f"{written} cases in {out_folder / 'sheet.csv'}; README.txt says how to fill it")
 
@@ -130,14 +144,6 @@ def score_sheets(
         cells = [f"{value:.2f}" for value in (*pair.kappas, pair.icc)]
         agreement.add_row(" and ".join(pair.readers), str(pair.cases), *cells)
     out.print(agreement if pairs else "One reader: no agreement to measure.")
-
-
-def _bundle(context: typer.Context, name: str) -> "ModelBundle":
-    from worker.composition import quieten_tensorflow
-
-    quieten_tensorflow()
-    settings = settings_of(context)
-    return find_model(name, settings, registry_if_there(settings)).load()
 
 
 def _drawn(examples: Sequence["Example"], count: int, seed: int) -> list["Example"]:

@@ -121,7 +121,7 @@ def cross_validate(
 
 
 def _training_run() -> ModuleType:
-    from worker.composition import quieten_tensorflow
+    from models.keras_environment import quieten_tensorflow
 
     quieten_tensorflow()
     try:

@@ -30,9 +30,8 @@ def say(record: ModelRecord) -> None:
 
 def open_models(context: typer.Context) -> tuple[Settings, ModelRegistry]:
     """The settings in force and the registry."""
-    from worker.composition import open_registry, quieten_tensorflow
+    from worker.composition import open_registry
 
-    quieten_tensorflow()
     settings = settings_of(context)
     return settings, open_registry(settings)
 

@@ -11,7 +11,6 @@ from rich.table import Column, Table
 
 from db.states import ModelState
 from models.bundle import load_bundle
-from models.classifier import Classifier
 from worker.commands.console import Json, err, out, print_json, progress_bar, settings_of
 from worker.commands.data import Data
 from worker.commands.model_options import (
@@ -91,7 +90,7 @@ def compare(
     settings = settings_of(context)
     registry = registry_if_there(settings)
     pair = [find_model(name, settings, registry) for name in (first, second)]
-    of, contenders = _measure(pair, data, split)
+    of, contenders = _measure(settings, pair, data, split)
     from worker.model_updates.evaluation import figures
 
     names = [one.bundle.identity.label for one in contenders]
@@ -199,19 +198,17 @@ def _decide(
     settings: Settings, models: Sequence[FoundModel], data: Path, split: Path | None
 ) -> tuple[list["Gate"], str]:
     """The gates' verdicts on champion and candidate, and the evaluation set's digest."""
-    of, (champion, candidate) = _measure(models, data, split)
+    of, (champion, candidate) = _measure(settings, models, data, split)
     from worker.model_updates.gates import gates
 
     return gates(settings.promotion, of, champion, candidate), of.digest
 
 
 def _measure(
-    models: Sequence[FoundModel], data: Path, split: Path | None
+    settings: Settings, models: Sequence[FoundModel], data: Path, split: Path | None
 ) -> tuple["EvaluationSet", list["Contender"]]:
-    from worker.composition import quieten_tensorflow
-
-    quieten_tensorflow()
     require_training_extra()
+    from worker.classifiers import make_classifier
     from worker.model_updates.evaluation import read_evaluation_set, score
     from worker.model_updates.gates import Contender
 
@@ -219,7 +216,7 @@ def _measure(
     of = read_evaluation_set(data, split)
     with progress_bar() as progress:
         task = progress.add_task("radiographs", total=len(of.examples))
-        classifiers = [Classifier(bundle) for bundle in bundles]
+        classifiers = [make_classifier(settings, bundle) for bundle in bundles]
         scores = score(classifiers, of.examples, lambda done: progress.advance(task, done))
     return of, [Contender(*pair) for pair in zip(bundles, scores, strict=True)]
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from models.classifier import Classifier
 from worker.commands.console import Json, err, out, print_json, progress_bar, settings_of
 from worker.commands.data import LayoutName, read_labelled
 from worker.commands.model_options import AnyName, registry_if_there, require_training_extra
@@ -44,18 +43,17 @@ def check_scope(
     require_training_extra()
     from training.scope_check import check_controls, check_files, check_radiographs
     from training.split_file import read_part
-    from worker.composition import quieten_tensorflow
+    from worker.classifiers import make_classifier
     from worker.model_updates.library import find_model
     from worker.offline import find_files
 
-    quieten_tensorflow()
     settings = settings_of(context)
     bundle = find_model(name, settings, registry_if_there(settings)).load()
     if bundle.scope is None:
         err.print(f"{bundle.identity.label} knows no scope: it rejects only what is blank")
     examples = [] if data is None else read_part(read_labelled(data, layout), split, part).examples
     paths = find_files(others) if others else []
-    classifier = Classifier(bundle)
+    classifier = make_classifier(settings, bundle)
     with progress_bar() as progress:
         task = progress.add_task("pictures", total=None)
 

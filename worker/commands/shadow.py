@@ -14,7 +14,6 @@ from db.registry import ModelRecord, ModelRegistry
 from db.shadow_scores import ShadowPair, ShadowScores
 from dicom_node.bounded_reader import BoundedReader
 from models.bundle import load_bundle
-from models.classifier import Classifier
 from worker.commands.console import Json, err, out, print_json
 from worker.commands.model_options import Name, Reason, open_models, require_training_extra, say
 from worker.errors import NothingToDo
@@ -159,6 +158,7 @@ def _screeners(
     settings: Settings, registry: ModelRegistry, reader: BoundedReader
 ) -> Callable[[str], Screener | None]:
     """A screener per model digest, loaded once; None where no model of that digest is there."""
+    from worker.classifiers import make_classifier
     from worker.composition import screener_of
 
     @cache
@@ -169,6 +169,6 @@ def _screeners(
             bundle = load_bundle(settings.model.bundle)
             if bundle.identity.digest != digest:
                 return None
-        return screener_of(Classifier(bundle), settings, reader)
+        return screener_of(make_classifier(settings, bundle), settings, reader)
 
     return screener

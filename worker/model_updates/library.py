@@ -11,9 +11,11 @@ import numpy as np
 
 from db.registry import ModelRecord, ModelRegistry, NewModel
 from dicom_node.spool import sync_folder, write_file_durably
-from models.bundle import CARD_FILE, SCOPE_FILE, WEIGHTS_FILE, ModelBundle, load_bundle
+from models.bundle import CARD_FILE, FILES, ModelBundle, load_bundle
 from models.classifier import Classifier
+from models.engines.choice import make_engine
 from models.errors import BundleError
+from models.network_file import verify
 from worker.errors import NothingToDo
 from worker.settings import Settings
 
@@ -53,7 +55,7 @@ def import_bundle(
     """
     bundle = load_bundle(source)
     _check_names(bundle)
-    _check_runs(bundle)
+    _check_runs(settings, bundle)
     identity = bundle.identity
     folder = f"{FOLDER}/{identity.name}-{identity.version}-{identity.digest[:12]}"
     _copy(source, settings.data_folder / folder, identity.digest)
@@ -132,11 +134,14 @@ def _check_names(bundle: ModelBundle) -> None:
             )
 
 
-def _check_runs(bundle: ModelBundle) -> None:
-    """One forward pass on noise: the network can be built, the weights fit it."""
+def _check_runs(settings: Settings, bundle: ModelBundle) -> None:
+    """The engine gives what the trained network gave, and something usable of noise."""
+    engine = make_engine(bundle, settings.model.engine).engine
+    if bundle.network is not None:
+        verify(engine, bundle.network.check, bundle.preprocessing)
     noise = np.random.default_rng(0).random((96, 64), np.float32)
     try:
-        ((prediction, saliency, _),) = Classifier(bundle).classify([noise])
+        ((prediction, saliency, _),) = Classifier(bundle, engine).classify([noise])
     except (KeyError, ValueError) as error:
         raise BundleError(
             f"the bundle gives no usable result on a test picture: {error}"
@@ -153,8 +158,8 @@ def _copy(source: Path, target: Path, digest: str) -> None:
     with tempfile.TemporaryDirectory(prefix=".import-", dir=target.parent) as folder:
         copy = Path(folder) / "bundle"
         copy.mkdir()
-        for name in (CARD_FILE, WEIGHTS_FILE, SCOPE_FILE):
-            if name == SCOPE_FILE and not (source / name).is_file():
+        for name in FILES:
+            if not (source / name).is_file():
                 continue  # the card tells whether it should be there: `_holds` looks
             write_file_durably(copy / name, (source / name).read_bytes())
         if not _holds(copy, digest):

@@ -1,6 +1,7 @@
 """[model]: which classifier."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -15,6 +16,12 @@ class ModelSettings(Section):
         DEFAULT_BUNDLE,
         description="Folder with card.json and weights.npz, in use until an imported model is "
         "promoted; default: as shipped.",
+    )
+    engine: Literal["auto", "onnxruntime", "openvino", "tensorflow"] = Field(
+        "auto",
+        description="What runs the network. auto: TensorFlow for a bundle without network.onnx, or "
+        "where a GPU is there that ONNX Runtime cannot use; else ONNX Runtime, or OpenVINO where "
+        "it is installed and measured faster (`fracture-screen model engines`).",
     )
     reject_outside_scope: bool = Field(
         True,

@@ -9,7 +9,8 @@ import numpy as np
 from models.architectures import HIDDEN_LAYER, LOGIT_LAYER, Architecture, KerasModel
 from models.bundle import ModelBundle, Weights
 from models.calibration import Calibration
-from models.engine import get_weights
+from models.classifier import BATCH_SIZE
+from models.keras_weights import get_weights
 from models.prediction import FloatArray, ModelIdentity, OperatingPoints
 from models.preprocessing import Preprocessing
 from models.scope import TEXTURE_MEASURES, Scope, Spread
@@ -105,6 +106,8 @@ class FakeEngine:
     features: Callable[[FloatArray], FloatArray]
     logits: Callable[[FloatArray], FloatArray] = lambda batch: np.zeros(len(batch), np.float32)
     batch_sizes: list[int] = field(default_factory=list)
+    label: str = "fake engine"
+    batch_size: int = BATCH_SIZE
 
     def run(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
         self.batch_sizes.append(len(batch))

@@ -6,7 +6,8 @@ import pytest
 
 from models.architectures import Architecture, KerasModel, build
 from models.bundle import ModelBundle
-from models.engine import KerasEngine, set_weights
+from models.engines.tensorflow_engine import TensorFlowEngine
+from models.keras_weights import set_weights
 from tests.unit.models.bundles import make_bundle, random_weights
 
 INPUT_SIZE = 64
@@ -27,5 +28,5 @@ def network_bundle(network: KerasModel) -> ModelBundle:
 
 
 @pytest.fixture(scope="session")
-def engine(network_bundle: ModelBundle) -> KerasEngine:
-    return KerasEngine(network_bundle)
+def engine(network_bundle: ModelBundle) -> TensorFlowEngine:
+    return TensorFlowEngine(network_bundle)

@@ -11,6 +11,8 @@ from models.bundle import (
     CARD_FILE,
     FLOAT16_FROM_ELEMENTS,
     FORMAT,
+    NETWORK_CHECK_FILE,
+    NETWORK_FILE,
     SCOPE_FILE,
     WEIGHTS_FILE,
     digest_of,
@@ -20,6 +22,7 @@ from models.bundle import (
 )
 from models.calibration import Calibration
 from models.errors import BundleError
+from models.network_file import NetworkCheck, NetworkFile, draw_pictures
 from models.prediction import OperatingPoints
 from models.preprocessing import Preprocessing
 from tests.unit.models.bundles import make_card, make_scope, make_weights
@@ -272,6 +275,55 @@ def test_a_bundle_saved_again_without_its_scope_says_nothing_of_one(
     again = load_bundle(tmp_path / "again")
     assert again.scope is None
     assert again.card["format"] == 1
+
+
+@pytest.fixture
+def with_network(tmp_path: Path) -> Path:
+    folder = tmp_path / "with network"
+    save_bundle(folder, make_card(), make_weights(), network=make_network())
+    return folder
+
+
+def make_network() -> NetworkFile:
+    pictures = draw_pictures((8, 6))
+    features = np.random.default_rng(3).random((2, 2, 2, 4), np.float32)
+    return NetworkFile(b"an ONNX graph", NetworkCheck(pictures, features, features[:, 0, 0, 0]))
+
+
+def test_a_network_comes_back_with_its_check_and_counts_in_the_digest(
+    folder: Path, with_network: Path
+) -> None:
+    made, loaded = make_network(), load_bundle(with_network)
+    assert loaded.network is not None
+    assert loaded.network.onnx == made.onnx
+    for name in ("pictures", "features", "log_odds"):
+        assert np.array_equal(getattr(loaded.network.check, name), getattr(made.check, name))
+    assert loaded.identity.digest != load_bundle(folder).identity.digest
+
+
+@pytest.mark.parametrize("name", [NETWORK_FILE, NETWORK_CHECK_FILE])
+@pytest.mark.parametrize("change", ["flipped", "missing"])
+def test_a_changed_or_missing_network_is_refused_with_its_name(
+    with_network: Path, name: str, change: str
+) -> None:
+    path = with_network / name
+    stored = bytearray(path.read_bytes())
+    stored[-1] ^= 1
+    if change == "flipped":
+        path.write_bytes(stored)
+    else:
+        path.unlink()
+    with pytest.raises(BundleError, match=name):
+        load_bundle(with_network)
+
+
+def test_other_weights_leave_the_network_behind(with_network: Path) -> None:
+    loaded = load_bundle(with_network)
+    other = {name: array + 1 for name, array in loaded.weights.items()}
+    changed = loaded.with_weights(other)
+    assert changed.network is None
+    assert changed.weights is other
+    assert changed.identity == loaded.identity
 
 
 def test_a_region_without_operating_points_of_its_own_has_the_general_ones(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from models.bundle import ModelBundle
 from models.calibration import Calibration
 from models.classifier import BATCH_SIZE, Classification, Classifier
-from models.engine import KerasEngine
+from models.engines.tensorflow_engine import TensorFlowEngine
 from models.prediction import FloatArray, OperatingPoint, OperatingPoints
 from models.preprocessing import Normalization
 from tests.unit.models.bundles import FakeEngine, identity_head, make_bundle, make_scope
@@ -17,7 +17,7 @@ SHAPES = [(90, 40), (40, 90), (64, 64), (1, 1), (3, 200), (300, 260), (33, 35)]
 
 
 @pytest.fixture
-def classifier(network_bundle: ModelBundle, engine: KerasEngine) -> Classifier:
+def classifier(network_bundle: ModelBundle, engine: TensorFlowEngine) -> Classifier:
     return Classifier(network_bundle, engine)
 
 

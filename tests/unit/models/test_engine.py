@@ -15,8 +15,10 @@ from models.architectures import (
     log_odds,
 )
 from models.bundle import ModelBundle, Weights
-from models.engine import KerasEngine, dense_head, get_weights, set_weights
+from models.engines.tensorflow_engine import TensorFlowEngine
 from models.errors import BundleError
+from models.head import dense_head
+from models.keras_weights import get_weights, set_weights
 from tests.unit.models.bundles import make_bundle, random_weights
 
 CELLS = 2
@@ -97,7 +99,7 @@ def test_an_engine_gives_the_log_odds_of_a_network_with_two_logits() -> None:
     set_weights(network, random_weights(network, seed=9))
     bundle = replace(make_bundle(weights=get_weights(network)), architecture=architecture)
     batch = np.random.default_rng(2).uniform(-1, 1, (3, 32, 32, 3)).astype(np.float32)
-    features, found = KerasEngine(bundle).run(batch)
+    features, found = TensorFlowEngine(bundle).run(batch)
     logits = np.asarray(network(batch, training=False)[1])
     assert found == pytest.approx(logits[:, 1] - logits[:, 0], rel=1e-3)
     head = dense_head(bundle.weights)
@@ -150,7 +152,9 @@ def test_a_weight_of_another_shape_is_refused_even_where_it_would_broadcast(
     assert "(3, 4)" in str(refusal.value)
 
 
-def test_an_engine_runs_the_network_of_its_bundle(network: KerasModel, engine: KerasEngine) -> None:
+def test_an_engine_runs_the_network_of_its_bundle(
+    network: KerasModel, engine: TensorFlowEngine
+) -> None:
     batch = np.random.default_rng(2).uniform(-1, 1, (3, 64, 64, 3)).astype(np.float32)
     features, logits = engine.run(batch)
     expected_features, expected_logits = network(batch, training=False)
@@ -167,11 +171,11 @@ def test_an_engine_refuses_a_bundle_with_the_weights_of_another_network(
 ) -> None:
     smaller = replace(network_bundle, architecture=Architecture(input_size=64, hidden_units=8))
     with pytest.raises(BundleError, match="hidden/kernel has shape"):
-        KerasEngine(smaller)
+        TensorFlowEngine(smaller)
 
 
 def test_the_head_of_a_bundle_is_that_of_its_network(
-    network: KerasModel, engine: KerasEngine, network_bundle: ModelBundle
+    network: KerasModel, engine: TensorFlowEngine, network_bundle: ModelBundle
 ) -> None:
     """Features through the head by hand give the engine's logit."""
     batch = np.random.default_rng(4).uniform(-1, 1, (2, 64, 64, 3)).astype(np.float32)

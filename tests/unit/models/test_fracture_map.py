@@ -12,9 +12,10 @@ from models.architectures import (
     KerasModel,
     build,
 )
-from models.engine import get_weights, head_of, set_weights
 from models.errors import BundleError
 from models.gradcam import MapHead
+from models.head import head_of
+from models.keras_weights import get_weights, set_weights
 from tests.unit.models.bundles import random_weights
 
 SIZE, CHANNELS = 64, 24

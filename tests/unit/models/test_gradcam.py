@@ -15,9 +15,11 @@ from models.architectures import (
     log_odds,
 )
 from models.bundle import DEFAULT_BUNDLE, load_bundle
-from models.engine import KerasEngine, dense_head, get_weights, set_weights
+from models.engines.tensorflow_engine import TensorFlowEngine
 from models.framing import Frame
 from models.gradcam import DenseHead, grad_cam, grad_cam_plus_plus, hires_cam, to_saliency_map
+from models.head import dense_head
+from models.keras_weights import get_weights, set_weights
 from models.prediction import FloatArray
 from models.preprocessing import Letterbox
 from tests.unit.models.bundles import random_weights
@@ -57,7 +59,7 @@ def shipped_network() -> Explained:
     set_weights(network, bundle.weights)
     random = np.random.default_rng(12)
     batch = random.uniform(-1, 1, (len(SEEDS), size, size, 3)).astype(np.float32)
-    features, _ = KerasEngine(bundle).run(batch)
+    features, _ = TensorFlowEngine(bundle).run(batch)
     return Explained(_head_of(network), dense_head(bundle.weights), features)
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from models.architectures import Architecture, KerasModel, build, build_backbone
 from models.bundle import Weights
-from models.engine import get_weights, set_weights
 from models.errors import BundleError, PretrainedError
+from models.keras_weights import get_weights, set_weights
 from models.pretrained import Pretrained, build_pretrained
 from tests.unit.models.bundles import random_weights
 

@@ -1,4 +1,4 @@
-"""Training on every Keras backend that is installed; serving stays TensorFlow's."""
+"""Training on every Keras backend that is installed."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from models.architectures import BACKBONES
 from models.bundle import load_bundle
-from models.engine import KerasEngine
+from models.engines.tensorflow_engine import TensorFlowEngine
 from models.preprocessing import letterbox, to_network_input
 from tests.paths import REPOSITORY
 from tests.unit.training.labelled_folders import INPUT_SIZE, TINY, draw_fracatlas, tiny_backbone
@@ -41,7 +41,7 @@ def test_a_bundle_serves_what_the_log_of_its_training_says_on_every_backend(
     validation = [one["path"] for one in split["examples"] if one["part"] == "validation"]
     squares = [letterbox(read_pixels(data / path), bundle.preprocessing)[0] for path in validation]
     inputs = to_network_input(np.stack(squares), bundle.preprocessing.normalization)
-    _, scores = KerasEngine(bundle).run(inputs)
+    _, scores = TensorFlowEngine(bundle).run(inputs)
     fractured = np.array([int(Path(path).stem[3:]) % 2 == 1 for path in validation])
     loss = np.logaddexp(0.0, np.where(fractured, -scores, scores)).mean()
     lines = [json.loads(line) for line in (out / "epochs.jsonl").read_text().splitlines()]

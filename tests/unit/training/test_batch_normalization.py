@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.architectures import Architecture, KerasModel, build
-from models.engine import get_weights, set_weights
+from models.keras_weights import get_weights, set_weights
 from models.prediction import FloatArray
 from models.pretrained import folded_batch_normalizations
 from tests.unit.models.bundles import random_weights

@@ -14,6 +14,7 @@ import pytest
 from models.architectures import BACKBONES, Architecture
 from models.bundle import load_bundle
 from models.classifier import Classifier
+from models.engines.onnx_engine import OnnxRuntimeEngine
 from tests.unit.training.labelled_folders import (
     INPUT_SIZE,
     TINY,
@@ -115,7 +116,8 @@ def test_the_table_has_a_line_per_radiograph(validated: CrossValidation) -> None
 
 
 def test_the_bundle_knows_what_it_learned_from(validated: CrossValidation) -> None:
-    classifier = Classifier(load_bundle(validated.out / "bundle"))
+    bundle = load_bundle(validated.out / "bundle")
+    classifier = Classifier(bundle, OnnxRuntimeEngine(bundle))
     pictures = [read_pixels(example.path) for example in validated.data.examples]
     known = classifier.classify(pictures)
     assert np.mean([one.outside_scope for one in known]) < 0.2

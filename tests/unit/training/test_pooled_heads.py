@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.architectures import log_odds
-from models.engine import get_weights, set_weights
+from models.keras_weights import get_weights, set_weights
 from models.preprocessing import to_network_input
 from models.pretrained import build_pretrained
 from tests.unit.training.drawn import draw_table

@@ -18,7 +18,8 @@ import pytest
 from models.architectures import BACKBONES
 from models.bundle import load_bundle
 from models.classifier import Classifier
-from models.engine import get_weights
+from models.engines.onnx_engine import OnnxRuntimeEngine
+from models.keras_weights import get_weights
 from models.pretrained import build_pretrained
 from models.reference import histogram_of
 from tests.paths import REPOSITORY
@@ -119,7 +120,7 @@ def test_a_bundle_serves_what_its_card_was_measured_on(
 ) -> None:
     """Weights that were not yet rounded for storage would be off by about 4e-6."""
     bundle = load_bundle(two_epochs.out / "bundle")
-    classifier = Classifier(bundle)
+    classifier = Classifier(bundle, OnnxRuntimeEngine(bundle))
     split = load_split(two_epochs.out / "split.json", data)
     assert [len(split.rows(part)) for part in ("train", "validation", "test")] == [16, 4, 4]
     for part in ("validation", "test"):

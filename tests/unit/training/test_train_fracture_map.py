@@ -10,6 +10,7 @@ import pytest
 from models.architectures import BACKBONES, Architecture
 from models.bundle import load_bundle
 from models.classifier import Classifier
+from models.engines.onnx_engine import OnnxRuntimeEngine
 from tests.unit.training.labelled_folders import (
     INPUT_SIZE,
     TINY,
@@ -73,7 +74,8 @@ def test_a_network_with_a_map_is_trained_kept_and_served(
     bundle = load_bundle(run(data, tmp_path / "run", recipe()))
     assert bundle.architecture.map_channels == 8
     assert "fracture map" in bundle.card["training"]["protocol"]
-    found = Classifier(bundle).classify([read_pixels(data.examples[1].path)])[0]
+    classifier = Classifier(bundle, OnnxRuntimeEngine(bundle))
+    found = classifier.classify([read_pixels(data.examples[1].path)])[0]
     assert 0 <= found.prediction.probability <= 1
     assert found.saliency.values.max() == pytest.approx(1.0)
 

@@ -1,0 +1,1 @@
+"""Inference engines, one file each; `choice` knows which are installed and picks one."""

@@ -5,22 +5,32 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := worker worklist dicom_node models training db deploy tests docs
 
-.PHONY: demo test install system-packages lint types imports unit docs security chaos fuzz bench lock clean
+.PHONY: demo test serving install system-packages lint types imports unit docs security chaos fuzz bench lock clean
 
-demo: install
+demo: serving
 	rm -rf demo-results
 	$(BIN)/fracture-screen demo --out demo-results
 
 test: install system-packages lint types imports unit
 
-install: $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-$(VENV)/.installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV) || (echo "python3-venv is missing: sudo apt-get install python3-venv" && exit 1)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+serving: $(VENV)/.serving # what the product needs to run
+
+install: $(VENV)/.installed # and to train, to be tested and documented
+
+$(VENV)/.serving: deploy/requirements-cpu.lock deploy/requirements-build.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV) || (echo "python3-venv is missing: sudo apt-get install python3-venv" && exit 1)
+	@echo "Installing into $(VENV): about 150 MB to download, 650 MB on disk, once."
+	@$(PIP) install --require-hashes -r deploy/requirements-cpu.lock -r deploy/requirements-build.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.serving requirements.lock
+	@echo "Adding what training, tests and documentation need: about 1 GB to download, once."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@touch $@
 
 system-packages:
 	sh tests/install-packages.sh

@@ -1,20 +1,22 @@
 """The only way from settings and a bundle to a classifier."""
 
-import structlog
+from collections.abc import Callable
 
 from models.bundle import ModelBundle
 from models.classifier import Classifier
-from models.engines.choice import make_engine
+from models.engines.choice import ChosenEngine, make_engine
 from worker.settings import Settings
 
 MEASUREMENTS_FILE = "engines.json"
 """In the data folder: what `model.engine = "auto"` measured, per bundle and machine."""
 
-_log = structlog.get_logger(__name__)
 
-
-def make_classifier(settings: Settings, bundle: ModelBundle) -> Classifier:
-    """Return a classifier on the engine of `model.engine`; the log says which, and why.
+def make_classifier(
+    settings: Settings,
+    bundle: ModelBundle,
+    on_choice: Callable[[ChosenEngine], None] = lambda _: None,
+) -> Classifier:
+    """Return a classifier on the engine of `model.engine`; `on_choice` is told which, and why.
 
     Raises:
         EngineError: no engine can run the bundle here.
@@ -22,10 +24,5 @@ def make_classifier(settings: Settings, bundle: ModelBundle) -> Classifier:
     """
     measurements = settings.data_folder / MEASUREMENTS_FILE
     chosen = make_engine(bundle, settings.model.engine, measurements)
-    _log.info(
-        "engine_chosen",
-        model=bundle.identity.label,
-        engine=chosen.engine.label,
-        reason=chosen.reason,
-    )
+    on_choice(chosen)
     return Classifier(bundle, chosen.engine)

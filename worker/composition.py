@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from random import SystemRandom
 
+import structlog
 from pydicom.uid import generate_uid
 from sqlalchemy import Engine
 
@@ -18,6 +19,7 @@ from dicom_node.receiver import Receiver
 from dicom_node.spool import Spool
 from models.bundle import ModelBundle, load_bundle
 from models.classifier import Classifier
+from models.engines.choice import ChosenEngine
 from worker.backup.unfinished import require_whole
 from worker.classifiers import make_classifier
 from worker.confirmation import Confirmer
@@ -30,6 +32,8 @@ from worker.settings import Settings
 from worker.sweeps.find_place import Places
 
 MIB = 1024 * 1024
+
+_log = structlog.get_logger(__name__)
 
 
 def utc_now() -> datetime:
@@ -114,7 +118,11 @@ def make_champions(settings: Settings, engine: Engine) -> tuple[Champions, Shado
     reader = make_reader(settings)
 
     def screener(bundle: ModelBundle) -> Screener:
-        return screener_of(make_classifier(settings, bundle), settings, reader)
+        def log(chosen: ChosenEngine) -> None:
+            model, engine = bundle.identity.label, chosen.engine.label
+            _log.info("engine_chosen", model=model, engine=engine, reason=chosen.reason)
+
+        return screener_of(make_classifier(settings, bundle, log), settings, reader)
 
     registry, data_folder = ModelRegistry(engine, utc_now), settings.data_folder.resolve()
     return (

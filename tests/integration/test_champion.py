@@ -16,10 +16,11 @@ from dicom_node.radiograph import PixelLimits
 from models.bundle import (
     CARD_FILE,
     DEFAULT_BUNDLE,
-    SCOPE_FILE,
+    FILES,
     WEIGHTS_FILE,
     ModelBundle,
     load_bundle,
+    save_bundle,
 )
 from models.classifier import Classifier
 from models.errors import BundleError
@@ -84,7 +85,7 @@ def test_an_imported_bundle_is_a_checked_copy_of_its_own_files(library: Library)
     record = import_bundle(source, library.settings, library.registry, ACTOR)
 
     copy = library.settings.data_folder / record.path
-    assert sorted(path.name for path in copy.iterdir()) == [CARD_FILE, SCOPE_FILE, WEIGHTS_FILE]
+    assert sorted(path.name for path in copy.iterdir()) == sorted(FILES)
     assert load_bundle(copy).identity.digest == record.digest
     assert record.state is ModelState.CANDIDATE
     assert list(copy.parent.iterdir()) == [copy]
@@ -101,6 +102,18 @@ def test_importing_twice_changes_nothing_and_mends_a_damaged_copy(library: Libra
     assert load_bundle(copy).identity.digest == first.digest
 
 
+def test_a_network_that_computes_something_else_is_not_imported(library: Library) -> None:
+    shipped = load_bundle(DEFAULT_BUNDLE)
+    assert shipped.network is not None
+    check = shipped.network.check
+    other = replace(shipped.network, check=replace(check, log_odds=check.log_odds + 1))
+    source = library.folder / "other"
+    save_bundle(source, shipped.card, shipped.weights, shipped.scope, other)
+    with pytest.raises(BundleError, match="log-odds that differ by 1 from the trained network's"):
+        import_bundle(source, library.settings, library.registry, ACTOR)
+    assert library.registry.models() == []
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -109,11 +122,6 @@ def test_importing_twice_changes_nothing_and_mends_a_damaged_copy(library: Libra
         ({"name": "../../etc"}, "letters, digits"),
         ({"version": ""}, "letters, digits"),
         ({"version": 2}, "letters, digits"),
-        ({"architecture": {"name": "vit", "input_size": 448}}, "unknown architecture"),
-        (
-            {"architecture": WIDER_HEAD},
-            "the network expects",
-        ),
         ({"calibration": {"scale": 1.0, "offset": "x"}}, "not a model card"),
     ],
     ids=str,
@@ -125,6 +133,21 @@ def test_a_bundle_that_cannot_be_used_is_refused_and_leaves_nothing(
         import_bundle(library.write(**changes), library.settings, library.registry, ACTOR)
     assert library.registry.models() == []
     assert not (library.settings.data_folder / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "told"),
+    [({"name": "vit", "input_size": 448}, "unknown architecture"), (WIDER_HEAD, "network expects")],
+    ids=["unknown", "other head"],
+)
+def test_a_bundle_that_tensorflow_cannot_build_and_nothing_else_can_run_is_refused(
+    library: Library, architecture: dict[str, Any], told: str
+) -> None:
+    shipped, source = load_bundle(DEFAULT_BUNDLE), library.folder / "without-network"
+    save_bundle(source, {**shipped.card, "architecture": architecture}, shipped.weights)
+    with pytest.raises(BundleError, match=told):
+        import_bundle(source, library.settings, library.registry, ACTOR)
+    assert library.registry.models() == []
 
 
 def test_another_bundle_of_the_same_name_and_version_is_refused(library: Library) -> None:

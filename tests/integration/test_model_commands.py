@@ -13,6 +13,8 @@ from typer.testing import CliRunner, Result
 from db.records import NewFinding
 from db.states import ModelState
 from models.bundle import DEFAULT_BUNDLE, load_bundle, save_bundle
+from models.engines.choice import make_engine
+from models.network_file import verify
 from tests.unit.db.ledger_factories import Bench, instance_uid, make_conclusion
 from tests.unit.models.bundles import make_scope
 from tests.unit.training.labelled_folders import draw_fracatlas
@@ -43,7 +45,8 @@ class Console:
 
     def import_candidate(self, **changes: Any) -> None:
         folder = self.folder / "candidate"
-        save_bundle(folder, {**SHIPPED.card, "version": "9.0", **changes}, SHIPPED.weights)
+        card = {**SHIPPED.card, "version": "9.0", **changes}
+        save_bundle(folder, card, SHIPPED.weights, network=SHIPPED.network)
         done = self.call("model", "import", str(folder))
         assert done.exit_code == 0, done.output
 
@@ -51,7 +54,8 @@ class Console:
         """As version 0.1.0 was, in the settings; its digest."""
         folder = self.folder / "without-reference"
         card = {key: value for key, value in SHIPPED.card.items() if key != "reference"}
-        save_bundle(folder, {**card, "version": "9.2"}, SHIPPED.weights)
+        card["version"] = "9.2"
+        save_bundle(folder, card, SHIPPED.weights, network=SHIPPED.network)
         with self.config.open("a") as config:
             config.write(f'[model]\nbundle = "{folder}"\n')
         return load_bundle(folder).identity.digest
@@ -185,7 +189,8 @@ def test_a_bundle_with_a_scope_is_imported_whole_and_its_scope_is_measured(
     draw_fracatlas(tmp_path / "radiographs")
     scope = make_scope(channels=SHIPPED.weights["hidden/kernel"].shape[0], threshold=1e-3)
     bundle = tmp_path / "scoped"
-    save_bundle(bundle, {**SHIPPED.card, "version": "9.1"}, SHIPPED.weights, scope)
+    card = {**SHIPPED.card, "version": "9.1"}
+    save_bundle(bundle, card, SHIPPED.weights, scope, SHIPPED.network)
     assert console.call("model", "import", str(bundle)).exit_code == 0
 
     name = f"{SHIPPED.identity.name}-9.1"
@@ -205,3 +210,31 @@ def test_a_bundle_without_a_scope_says_so_and_rejects_nothing(console: Console) 
     assert done.exit_code == 0, done.output
     assert "knows no scope" in done.stderr
     assert "white noise" in done.stdout
+
+
+def test_engines_are_measured_and_the_chosen_one_is_named(tmp_path: Path) -> None:
+    console = Console(tmp_path)
+    with console.config.open("a") as config:
+        config.write('[model]\nengine = "onnxruntime"\n')
+    told = console.answer("model", "engines")
+    assert (told["chosen"], told["reason"]) == ("onnxruntime", "set by model.engine")
+    assert {"onnxruntime", "tensorflow"} <= set(told["milliseconds_per_radiograph"])
+    for times in told["milliseconds_per_radiograph"].values():
+        assert set(times) == {"1", "4", "16"}
+        assert all(time > 0 for time in times.values())
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_bundle_gets_a_network_file_and_is_served_with_it(tmp_path: Path) -> None:
+    console, old, new = Console(tmp_path), tmp_path / "old", tmp_path / "new"
+    save_bundle(old, {**SHIPPED.card, "version": "8.0"}, SHIPPED.weights)
+    options = ("--out", str(new), "--bundle-version", "8.1")
+    assert console.call("model", "onnx", str(old), *options).exit_code == 0
+    made = load_bundle(new)
+    assert made.identity.version == "8.1"
+    assert made.network is not None
+    engine = make_engine(made, "onnxruntime").engine
+    verify(engine, made.network.check, made.preprocessing)
+    again = console.call("model", "onnx", str(old), *options)
+    assert again.exit_code == 2
+    assert "exists: name a new folder" in again.output.replace("\n", " ")

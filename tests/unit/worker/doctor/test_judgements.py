@@ -123,7 +123,7 @@ TRIAL = Trial("unknown", (0.5, 0.5), True, 0.1, "the CPU")
     ("trial", "result", "word"),
     [
         (TRIAL, Result.OK, "same each time"),
-        (Trial("unknown", (float("nan"),) * 2, False, 0.1, "1 GPU"), Result.FAILED, "CPU"),
+        (Trial("unknown", (float("nan"),) * 2, False, 0.1, "1 GPU"), Result.FAILED, "model.engine"),
         (Trial("unknown", (1.5, 1.5), True, 0.1, "1 GPU"), Result.FAILED, "do not screen"),
         (Trial("unknown", (0.5, 0.6), True, 0.1, "1 GPU"), Result.FAILED, "wrongly"),
         (Trial("unknown", (0.5, 0.5), True, 4.0, "1 GPU"), Result.WARNING, "study.lease_s"),

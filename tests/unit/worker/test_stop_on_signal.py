@@ -7,7 +7,7 @@ import pytest
 
 from tests.servers.product import clean_environment
 
-SETUP = "import signal\nfrom worker.services import stop_on_signal\nstop = stop_on_signal()\n"
+SETUP = "import signal\nfrom worker.stopping import stop_on_signal\nstop = stop_on_signal()\n"
 
 
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])

@@ -4,7 +4,6 @@ The ledger is the outbox: what is committed there and not published, or lost by 
 again and published again.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ _log = structlog.get_logger(__name__)
 BATCH = 100
 _PAUSE_AFTER_TROUBLE_S = 5.0
 _LONGEST_REST_S = 5.0
+"""Then the ledger is asked even if no change of its file was seen."""
 _TROUBLE = (OperationalError, ChannelError, OSError, LedgerUnavailable)
 """What passes: broker or database away, or no room for the embedded broker's files."""
 
@@ -64,15 +64,11 @@ class Dispatcher:
 
     def _rest(self, stop: Event, changes: FolderWatch | None) -> None:
         """Wait until there may be something to do."""
-        until = time.monotonic() + _LONGEST_REST_S
         while not (stop.is_set() or self._unpublished or self.ledger.has_unfinished_work()):
-            left = until - time.monotonic()
-            if left <= 0:
-                return
             if changes is None:
                 stop.wait(self.settings.poll_interval_s)
             else:
-                changes.wait(left)
+                changes.wait(_LONGEST_REST_S)
 
     def look(self) -> int:
         """Publish what is due; return how many messages that were."""

@@ -161,6 +161,7 @@ def work(
         without_heartbeat=True,
         quiet=True,
     )
+    worker.set_process_status = lambda _status: None  # `ps` shows the command, not Celery's title
     freeze_loaded_objects()
     _log.info("worker_started", queues=list(queues))
     worker.start()

@@ -132,12 +132,17 @@ class Supervisor:
     def _tend(self, child: _Child) -> None:
         now = time.monotonic()
         if child.process is not None and child.process.exitcode is not None:
-            _log.error("process_ended", name=child.name, exit_code=child.process.exitcode)
             lasted = now - child.started_at
             child.pause_s = (
                 _FIRST_PAUSE_S
                 if lasted > _STABLE_AFTER_S
                 else min(child.pause_s * 2, _LONGEST_PAUSE_S)
+            )
+            _log.error(
+                "process_ended",
+                name=child.name,
+                exit_code=child.process.exitcode,
+                restart_in_s=child.pause_s,
             )
             child.process.close()
             child.process, child.start_after = None, now + child.pause_s
@@ -159,7 +164,7 @@ class Supervisor:
 
 def _fork(child: _Child) -> BaseProcess:
     gc.disable()  # a collection in a service would copy the pages that it shares with us
-    for module in child.modules:
+    for module in ("worker.cli", *child.modules):
         with suppress(ImportError):  # the service itself says what is missing
             importlib.import_module(module)
     gc.collect()

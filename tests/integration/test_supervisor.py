@@ -160,9 +160,12 @@ def test_what_dies_at_once_is_started_again_after_growing_pauses(
         wait_for(lambda: len(product.events("process_ended")) >= 4, "four ends", product.log)
     ended = product.events("process_ended")[:4]
     assert {event["exit_code"] for event in ended} == {2}
+    assert [event["restart_in_s"] for event in ended] == [0.2, 0.4, 0.8, 1.6]
     times = [datetime.fromisoformat(event["timestamp"]).timestamp() for event in ended]
-    pauses = [later - earlier for earlier, later in pairwise(times)]
-    assert pauses[0] < pauses[1] < pauses[2]
+    assert all(
+        later - earlier >= event["restart_in_s"]
+        for event, (earlier, later) in zip(ended, pairwise(times), strict=False)
+    )
 
 
 def test_a_supervisor_has_one_thread_and_no_connection_when_it_forks(

@@ -19,7 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
-from kombu import Connection
+from kombu.connection import Connection
 from kombu.transport import filesystem
 
 from worker.folder_watch import FolderWatch, watch_if_possible
@@ -133,17 +133,20 @@ class Transport(filesystem.Transport):
 
     def __init__(self, client: Connection, **options: Any) -> None:
         """Connect to nothing. Any: kombu's own arguments."""
-        super().__init__(client, **options)
+        super().__init__(client, **options)  # type: ignore[no-untyped-call]  # kombu's is untyped
+        self._messages = Path((client.transport_options or {})["data_folder_in"])
         self._arrivals: FolderWatch | None = None
         self._tried_to_watch = False
 
-    def drain_events(self, connection: object, timeout: float | None = None) -> None:
+    def drain_events(  # type: ignore[override]  # kombu passes no other argument
+        self, connection: object, timeout: float | None = None
+    ) -> None:
         """Take a message to its consumer; raises TimeoutError where none comes in that time."""
         arrivals = self._watch()  # before the first look: nothing may come in between
         until = math.inf if timeout is None else time.monotonic() + timeout
         while True:
             with suppress(Empty):
-                self.cycle.get(self._deliver, timeout=timeout)
+                self.cycle.get(self._deliver, timeout=timeout)  # type: ignore[union-attr]  # set by kombu
                 return
             left = until - time.monotonic()
             if left <= 0:
@@ -155,7 +158,7 @@ class Transport(filesystem.Transport):
 
     def close_connection(self, connection: object) -> None:
         """Close all channels, and stop watching."""
-        super().close_connection(connection)
+        super().close_connection(connection)  # type: ignore[no-untyped-call]  # as above
         if self._arrivals is not None:
             self._arrivals.close()
         self._arrivals, self._tried_to_watch = None, False
@@ -163,8 +166,7 @@ class Transport(filesystem.Transport):
     def _watch(self) -> FolderWatch | None:
         if not self._tried_to_watch:
             self._tried_to_watch = True
-            folder = Path(self.client.transport_options["data_folder_in"])
-            self._arrivals = watch_if_possible(folder, lambda name: name.endswith(".msg"))
+            self._arrivals = watch_if_possible(self._messages, lambda name: name.endswith(".msg"))
         return self._arrivals
 
 

@@ -3,12 +3,14 @@
 Run by hand: `python -m tests.bench.up`, on two idle cores. Measured from the start of the command:
 the first answer to C-ECHO, and the first result object of a study (sent as soon as the echo was
 answered) at a stand-in PACS. Then, after a minute of rest, the CPU time of all processes and what
-memory is theirs (PSS: shared pages count once). Of the settings only ports, the data folder, the
+memory is theirs (PSS: shared pages count once); last, how long studies take that come one by one
+after that. Of the settings only ports, the data folder, the
 destination and the quiet period (one second, as in the demo) are not the default.
 """
 
 import argparse
 import os
+import statistics
 import subprocess
 import tempfile
 import time
@@ -26,6 +28,7 @@ from tests.servers.product import Product, clean_environment, command
 from worker.settings import load_settings
 
 QUIET_S = 1.0
+STUDIES = 10
 PATIENCE_S = 180.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -47,6 +50,16 @@ class Start:
     result_s: float
 
 
+@dataclass(frozen=True)
+class Site:
+    """The product that runs, and the PACS that gets its results."""
+
+    folder: Path
+    product: Product
+    pacs: FolderPacs
+    pid: int
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="How soon `up` answers, and what it costs idle.")
@@ -58,18 +71,19 @@ def main() -> None:
     wanted = parser.parse_args()
     print(f"load average at the start: {os.getloadavg()[0]:.2f}")
     for number in range(1, wanted.starts + 1):
-        with tempfile.TemporaryDirectory() as name, running(Path(name)) as (pid, start):
+        with tempfile.TemporaryDirectory() as name, running(Path(name)) as (site, start):
             print(
                 f"start {number}: C-ECHO after {start.echo_s:.2f} s, first result after "
                 f"{start.result_s:.2f} s, of which {QUIET_S:g} s are the quiet period"
             )
             if number == wanted.starts:
                 time.sleep(wanted.rest)
-                _print_idle(pid, wanted.idle)
+                _print_idle(site.pid, wanted.idle)
+                _print_latency(site)
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[tuple[int, Start]]:
+def running(folder: Path) -> Iterator[tuple[Site, Start]]:
     """`up` in a new data folder, after its first result came."""
     phantom = write_phantom(folder / "in", "first")
     with FolderPacs(folder / "pacs") as pacs:
@@ -83,7 +97,7 @@ def running(folder: Path) -> Iterator[tuple[int, Start]]:
             )
         try:
             start = _first_answers(product, pacs, phantom, started)
-            yield up.pid, start
+            yield Site(folder, product, pacs, up.pid), start
         finally:
             up.terminate()
             up.wait(90)
@@ -139,6 +153,24 @@ def _print_idle(pid: int, seconds: float) -> None:
     print(
         f"{cpu:6.2f} %  {pss:7.1f} MiB  all {len(after)} processes, idle for {lasted:.0f} s "
         f"(% of one core; PSS); load average {os.getloadavg()[0]:.2f}"
+    )
+
+
+def _print_latency(site: Site) -> None:
+    """One study after the other, each after the results of the one before and a pause."""
+    seconds = []
+    for number in range(STUDIES):
+        time.sleep(3)
+        phantom = write_phantom(site.folder / "in", f"later {number}")
+        before, sent = len(site.pacs.received), time.monotonic()
+        site.product.send([phantom.path])
+        while len(site.pacs.received) == before:
+            _require_patience(site.product, sent)
+            time.sleep(0.01)
+        seconds.append(time.monotonic() - sent)
+    print(
+        f"C-STORE to the first result in the PACS, {STUDIES} studies that come singly: median "
+        f"{statistics.median(seconds):.2f} s, longest {max(seconds):.2f} s"
     )
 
 

@@ -44,10 +44,11 @@ class Process:
 
 @dataclass(frozen=True)
 class Start:
-    """Seconds from the start of the command."""
+    """Seconds from the start of the command, and the CPU time of all processes until then."""
 
     echo_s: float
     result_s: float
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name, running(Path(name)) as (site, start):
             print(
                 f"start {number}: C-ECHO after {start.echo_s:.2f} s, first result after "
-                f"{start.result_s:.2f} s, of which {QUIET_S:g} s are the quiet period"
+                f"{start.result_s:.2f} s, of which {QUIET_S:g} s are the quiet period; "
+                f"{start.cpu_s:.1f} s of CPU time"
             )
             if number == wanted.starts:
                 time.sleep(wanted.rest)
@@ -96,8 +98,8 @@ def running(folder: Path) -> Iterator[tuple[Site, Start]]:
                 env=clean_environment(),
             )
         try:
-            start = _first_answers(product, pacs, phantom, started)
-            yield Site(folder, product, pacs, up.pid), start
+            site = Site(folder, product, pacs, up.pid)
+            yield site, _first_answers(site, phantom, started)
         finally:
             up.terminate()
             up.wait(90)
@@ -115,16 +117,17 @@ def _configure(folder: Path, pacs_port: int) -> Product:
     return Product(folder, load_settings(config), config)
 
 
-def _first_answers(product: Product, pacs: FolderPacs, phantom: Phantom, started: float) -> Start:
-    while not _answers(product):
-        _require_patience(product, started)
+def _first_answers(site: Site, phantom: Phantom, started: float) -> Start:
+    while not _answers(site.product):
+        _require_patience(site.product, started)
         time.sleep(0.05)
     echo_s = time.monotonic() - started
-    product.send([phantom.path])
-    while not pacs.received:
-        _require_patience(product, started)
+    site.product.send([phantom.path])
+    while not site.pacs.received:
+        _require_patience(site.product, started)
         time.sleep(0.02)
-    return Start(echo_s, time.monotonic() - started)
+    result_s = time.monotonic() - started
+    return Start(echo_s, result_s, sum(one.cpu_s for one in processes(site.pid).values()))
 
 
 def _answers(product: Product) -> bool:

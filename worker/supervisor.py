@@ -5,6 +5,7 @@ once, and its memory is shared. So the supervisor must have no thread, hold no c
 no inference engine: none of these survives a fork.
 """
 
+import atexit
 import gc
 import importlib
 import multiprocessing
@@ -170,7 +171,7 @@ def _fork(child: _Child) -> BaseProcess:
     gc.collect()
     gc.freeze()
     process = multiprocessing.get_context("fork").Process(
-        target=_serve, args=(child.arguments, os.getpid()), name=child.name
+        target=_serve, args=(child.arguments, os.getpid(), _open_descriptors()), name=child.name
     )
     # Else a signal in the first moment would reach our own descriptor instead of the service.
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
@@ -181,18 +182,38 @@ def _fork(child: _Child) -> BaseProcess:
     return process
 
 
-def _serve(arguments: Sequence[str], supervisor: int) -> None:
+def _open_descriptors() -> list[int]:
+    """All but the standard streams."""
+    return [number for number in map(int, os.listdir("/proc/self/fd")) if number > 2]
+
+
+def _serve(arguments: Sequence[str], supervisor: int, inherited: Sequence[int]) -> None:
     """Be `fracture-screen` with these arguments, in a process just forked."""
+    _let_go_of_parent(inherited)
+    setproctitle(" ".join(["fracture-screen", *arguments]))
+    from worker.cli import main
+
+    sys.argv = ["fracture-screen", *arguments, "--supervisor", str(supervisor)]
+    try:
+        main()
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        raise SystemExit(1) from None
+    finally:
+        atexit._run_exitfuncs()  # multiprocessing leaves them out
+
+
+def _let_go_of_parent(descriptors: Sequence[int]) -> None:
+    """Have signals, descriptors, locks and functions to call at the end of our own alone."""
     signal.set_wakeup_fd(-1)
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    atexit._clear()
     gc.enable()
-    setproctitle(" ".join(["fracture-screen", *arguments]))
+    for descriptor in descriptors:
+        with suppress(OSError):  # closed since it was listed
+            os.close(descriptor)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)  # standard output belongs to the command that was typed
-    from worker.cli import main
-
-    sys.argv = ["fracture-screen", *arguments, "--supervisor", str(supervisor)]
-    main()

@@ -178,6 +178,27 @@ def test_a_supervisor_has_one_thread_and_no_connection_when_it_forks(
         assert not [name for name in opened if "socket:" in name or "sqlite" in name]
 
 
+def test_a_service_inherits_neither_locks_nor_pipes(make_product: MakeProduct) -> None:
+    product = make_product()
+    lock = product.folder / "lock"
+    program = SUPERVISE.replace("{processes!r}", repr({"dispatcher": ("dispatch",)}))
+    held = f"import fcntl; lock = open({str(lock)!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX)\n"
+    with (product.folder / "log.jsonl").open("ab") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-c", held + program, str(product.config)],
+            stderr=log,
+            env=clean_environment(),
+        )
+    try:
+        wait_for(lambda: children(supervisor.pid), "the dispatcher runs", product.log)
+        (pid,) = children(supervisor.pid).values()
+        opened = [os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()]
+        assert str(lock) not in opened
+    finally:
+        supervisor.terminate()
+        supervisor.wait(60)
+
+
 def test_what_a_supervisor_imports_holds_no_inference_engine() -> None:
     modules = sorted({module for modules in MODULES.values() for module in modules})
     program = (

@@ -63,12 +63,16 @@ class Dispatcher:
                 stop.wait(_PAUSE_AFTER_TROUBLE_S)
 
     def _rest(self, stop: Event, changes: FolderWatch | None) -> None:
-        """Wait until there may be something to do."""
+        """Wait until there may be something to do.
+
+        The first bytes of a commit are told of before it can be read. So a change is answered by a
+        look, which asks for SQLite's write lock and gets it when that commit is over.
+        """
         while not (stop.is_set() or self._unpublished or self.ledger.has_unfinished_work()):
             if changes is None:
                 stop.wait(self.settings.poll_interval_s)
-            else:
-                changes.wait(_LONGEST_REST_S)
+            elif changes.wait(_LONGEST_REST_S):
+                return
 
     def look(self) -> int:
         """Publish what is due; return how many messages that were."""

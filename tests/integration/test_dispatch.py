@@ -17,7 +17,9 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine
 
+from db import intake
 from db.ledger import Ledger
+from db.session import transaction
 from db.states import StudyState
 from tests.paths import REPOSITORY
 from tests.servers.ports import free_port
@@ -27,6 +29,7 @@ from tests.unit.db.ledger_factories import (
     Bench,
     ManualClock,
     make_conclusion,
+    make_instance,
     make_result,
     study_uid,
 )
@@ -41,6 +44,7 @@ from worker.app import (
 )
 from worker.composition import open_database
 from worker.dispatch import Dispatcher, watch_ledger
+from worker.folder_watch import FolderWatch
 from worker.settings import DeliverySettings, Settings, StudySettings, load_settings
 
 NOTHING = dict.fromkeys(QUEUES, 0)
@@ -381,7 +385,52 @@ def test_an_idle_dispatcher_looks_again_as_soon_as_another_process_has_registere
     )
     url = settings.effective_database_url
     subprocess.run([sys.executable, "-c", register, url], check=True, cwd=REPOSITORY)
-    wait_for(lambda: ledger.looks >= 3, "it looks, and goes on while the study waits", patience_s=5)
+    wait_for(
+        lambda: ledger.looks >= 3, "it looks, and goes on while the study waits", patience_s=60
+    )
+
+
+class EarlyChange(FolderWatch):
+    """Tells of one change only, when it is told to: of the first bytes of a commit, say."""
+
+    def __init__(self) -> None:
+        self.told = Event()
+        self._stopped = Event()
+
+    def wait(self, seconds: float) -> bool:
+        if not self.told.is_set():
+            return self.told.wait(seconds)
+        self._stopped.wait(seconds)
+        return False
+
+    def wake(self) -> None:
+        self._stopped.set()
+        self.told.set()
+
+
+def test_a_commit_that_was_told_of_before_it_could_be_read_is_not_overlooked(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.dispatch._LONGEST_REST_S", 300.0)
+    engine, changes, stop = open_database(settings), EarlyChange(), Event()
+    ledger = CountingLedger(engine, ManualClock())
+    dispatcher = Dispatcher(ledger, make_celery(settings), STUDY, DELIVERY)
+    thread = Thread(target=dispatcher.run, args=(stop, changes))
+    thread.start()
+    try:
+        wait_for(lambda: ledger.questions, "the first look is over")
+        with transaction(engine) as session:
+            intake.register_instance(session, make_instance(), ManualClock()())
+            session.flush()
+            changes.told.set()
+            time.sleep(1)
+        wait_for(lambda: ledger.looks >= 4, "it looks again and again", patience_s=60)
+    finally:
+        stop.set()
+        changes.wake()
+        thread.join(30)
+        engine.dispose()
+    assert not thread.is_alive()
 
 
 def test_a_ledger_on_a_server_is_asked_instead_of_watched(settings: Settings) -> None:

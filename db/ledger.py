@@ -37,7 +37,7 @@ from db.records import (
     ReleasedStudy,
     StudySummary,
 )
-from db.session import database_errors
+from db.session import database_errors, reading
 from db.states import CircuitState, StudyState
 
 # One process at most wins each race for a UID, and the losers then see its row.
@@ -125,6 +125,11 @@ class Ledger:
         """
         with self._transaction() as session:
             return queueing.release_expired_leases(session, max_attempts, self._clock())
+
+    def has_unfinished_work(self) -> bool:
+        """Whether some study or delivery has not reached its end. Takes no lock on SQLite."""
+        with reading(self._engine) as session:
+            return queueing.has_unfinished_work(session)
 
     # Screening
 

@@ -15,10 +15,16 @@ from db.records import (
     QueuedStudy,
     ReleasedStudy,
 )
-from db.states import FlagKind, Outcome, StudyState
+from db.states import DeliveryState, FlagKind, Outcome, StudyState
 from db.tables import Analysis, Delivery, Instance, ResultObject, Study, SweepStudy
 from db.transitions import move_studies
 
+_UNFINISHED = (
+    StudyState.RECEIVING,
+    StudyState.READY,
+    StudyState.QUEUED,
+    StudyState.SCREENING,
+)
 _LEASE_LOST = "the worker died or ran out of time"
 
 
@@ -83,6 +89,18 @@ def release_expired_leases(
         .with_for_update(skip_locked=True)
     ).all()
     return [_release(session, study, max_attempts, now) for study in expired]
+
+
+def has_unfinished_work(session: Session) -> bool:
+    """Whether a study is not concluded, or a delivery not sent or not confirmed yet."""
+    found = (
+        select(Study.id).where(Study.state.in_(_UNFINISHED)),
+        select(Delivery.id).where(Delivery.state == DeliveryState.PENDING),
+        select(Delivery.id).where(
+            Delivery.state == DeliveryState.SENT, Delivery.confirm_at.is_not(None)
+        ),
+    )
+    return any(session.scalar(query.limit(1)) is not None for query in found)
 
 
 def claim_study(

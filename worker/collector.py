@@ -5,14 +5,16 @@ import gc
 from collections.abc import Callable
 
 
-def pass_over_what_is_loaded() -> None:
-    """From here on the collector passes over what is loaded; what was dropped before, goes.
+def freeze_loaded_objects(*, something_was_replaced: bool = False) -> None:
+    """Have the collector pass over all objects that are loaded now; unreachable ones are freed.
 
     So a full collection is quick and comes often. Reports and associations are cycles that hold
-    pictures and buffers: among half a million objects they waited for hours. Call it again when
-    something large, such as a model, was replaced.
+    pictures and buffers: among half a million objects they waited for hours. When something large,
+    such as a model, `something_was_replaced`, objects that were frozen before are looked at again.
+    That writes to all of them, so a forked service no longer shares their memory.
     """
-    gc.unfreeze()
+    if something_was_replaced:
+        gc.unfreeze()
     gc.collect()
     gc.freeze()
 

@@ -103,14 +103,14 @@ def screener_of(classifier: Classifier, settings: Settings, reader: BoundedReade
 
 def make_reader(settings: Settings) -> BoundedReader:
     """A warm child process that reads radiographs within the limits."""
-    reader = _cold_reader(settings)
+    reader = make_cold_reader(settings)
     reader.start()
     return reader
 
 
 def make_batch_readers(settings: Settings) -> list[ReadRadiographs]:
     """Several, for a batch; each starts its child with the first instance."""
-    return [_cold_reader(settings).read for _ in range(settings.sweep.readers)]
+    return [make_cold_reader(settings).read for _ in range(settings.sweep.readers)]
 
 
 def make_champions(settings: Settings, engine: Engine) -> tuple[Champions, Shadow]:
@@ -149,7 +149,8 @@ def make_confirmer(settings: Settings, ledger: Ledger) -> Confirmer:
     )
 
 
-def _cold_reader(settings: Settings) -> BoundedReader:
+def make_cold_reader(settings: Settings) -> BoundedReader:
+    """A reader that starts its child process with the first radiograph."""
     limits = settings.limits
     return BoundedReader(
         timeout_s=limits.decoder_timeout_s, memory_bytes=limits.decoder_memory_mib * MIB

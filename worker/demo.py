@@ -1,14 +1,16 @@
 """`fracture-screen demo`: the whole product on free loopback ports, with a little stand-in PACS."""
 
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any, TextIO
 
 import cv2
@@ -34,7 +36,6 @@ from worker.logs import configure_logging
 from worker.offline import find_files, is_picture, wrap_picture
 from worker.phantom import draw_phantom
 from worker.settings import Settings, load_settings
-from worker.supervisor import Supervisor, all_processes
 
 _NODE, _PACS, _MODALITY = "FRACTURESCREEN", "DEMOPACS", "DEMOMODALITY"
 _SETTINGS, _LOG = "settings.toml", "log.jsonl"
@@ -226,17 +227,19 @@ def _free_port() -> int:
 @contextmanager
 def _product(settings: Settings, out: Path, log: TextIO) -> Iterator[None]:
     """All processes of `fracture-screen up`, the listener answering."""
-    stop = Event()
-    processes = all_processes(settings.listener.processes, settings.destination_names)
-    supervisor = Supervisor(out / _SETTINGS, processes=processes, log=log)
-    thread = Thread(target=supervisor.run, args=(stop,), name="supervisor")
-    thread.start()
+    command = [sys.executable, "-m", "worker.cli", "--config", str(out / _SETTINGS), "up"]
+    product = subprocess.Popen(
+        [*command, "--supervisor", str(os.getpid())],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
     try:
         _wait_for_listener(_node(settings), out / _LOG)
         yield
     finally:
-        stop.set()
-        thread.join()
+        product.terminate()
+        product.wait()
 
 
 def _node(settings: Settings) -> RemoteAE:

@@ -9,23 +9,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from threading import Event
 
 import structlog
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
+from sqlalchemy.engine import make_url
 
 from db.errors import LedgerUnavailable
 from db.ledger import Ledger
 from db.records import QueuedStudy, ReleasedStudy
 from db.states import StudyState
 from worker.app import publish_batch, publish_confirmation, publish_delivery, publish_study
-from worker.settings import DeliverySettings, StudySettings, SweepSettings
+from worker.folder_watch import FolderWatch, watch_if_possible
+from worker.settings import DeliverySettings, Settings, StudySettings, SweepSettings
 
 _log = structlog.get_logger(__name__)
 
 BATCH = 100
 _PAUSE_AFTER_TROUBLE_S = 5.0
+_LONGEST_REST_S = 5.0
+"""Then the ledger is asked even if no change of its file was seen."""
 _TROUBLE = (OperationalError, ChannelError, OSError, LedgerUnavailable)
 """What passes: broker or database away, or no room for the embedded broker's files."""
 
@@ -42,15 +47,32 @@ class Dispatcher:
     _unpublished: deque[Callable[[], None]] = field(default_factory=deque, init=False)
     """Of what the ledger counts as queued: else it would wait until it is asked for again."""
 
-    def run(self, stop: Event) -> None:
-        """Look until `stop` is set; a broker or database that is away is waited for."""
+    def run(self, stop: Event, changes: FolderWatch | None = None) -> None:
+        """Look until `stop` is set; a broker or database that is away is waited for.
+
+        While the ledger holds nothing unfinished, only `changes` of its file are waited for, or
+        without them asked for.
+        """
         while not stop.is_set():
             try:
                 self.look()
                 stop.wait(self.settings.poll_interval_s)
+                self._rest(stop, changes)
             except _TROUBLE as error:
                 _log.error("dispatch_interrupted", kind=type(error).__name__)
                 stop.wait(_PAUSE_AFTER_TROUBLE_S)
+
+    def _rest(self, stop: Event, changes: FolderWatch | None) -> None:
+        """Wait until there may be something to do.
+
+        The first bytes of a commit are told of before it can be read. So a change is answered by a
+        look, which asks for SQLite's write lock and gets it when that commit is over.
+        """
+        while not (stop.is_set() or self._unpublished or self.ledger.has_unfinished_work()):
+            if changes is None:
+                stop.wait(self.settings.poll_interval_s)
+            elif changes.wait(_LONGEST_REST_S):
+                return
 
     def look(self) -> int:
         """Publish what is due; return how many messages that were."""
@@ -96,3 +118,13 @@ class Dispatcher:
             self._unpublished.popleft()
             published += 1
         return published
+
+
+def watch_ledger(settings: Settings) -> FolderWatch | None:
+    """Return what tells of every commit to a SQLite ledger; None: it has to be asked."""
+    url = make_url(settings.effective_database_url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return None
+    # Every process that commits writes to the write-ahead log first.
+    file = Path(url.database)
+    return watch_if_possible(file.parent, f"{file.name}-wal".__eq__)

@@ -8,6 +8,7 @@ through the system's temporary folder. Celery as before; the ledger remains the 
 
 import fcntl
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +19,18 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
+from kombu.connection import Connection
 from kombu.transport import filesystem
+
+from worker.folder_watch import FolderWatch, watch_if_possible
 
 _log = structlog.get_logger(__name__)
 
 TRANSPORT = f"{__name__}:Transport"
 """What Celery's `broker_transport` is set to."""
+
+_LOOK_EVERY_S = 0.5
+"""Even if no file came: of files that another machine writes, the system does not tell."""
 
 _Route = tuple[str, str, str]
 """Routing key, pattern, queue."""
@@ -117,9 +124,50 @@ class _InOrder:
 
 
 class Transport(filesystem.Transport):
-    """For `broker_transport`; options as kombu's filesystem transport takes them."""
+    """For `broker_transport`; options as kombu's filesystem transport takes them.
+
+    `polling_interval` holds where the system cannot tell of new files.
+    """
 
     Channel = Channel
+
+    def __init__(self, client: Connection, **options: Any) -> None:
+        """Connect to nothing. Any: kombu's own arguments."""
+        super().__init__(client, **options)  # type: ignore[no-untyped-call]  # kombu's is untyped
+        self._messages = Path((client.transport_options or {})["data_folder_in"])
+        self._arrivals: FolderWatch | None = None
+        self._tried_to_watch = False
+
+    def drain_events(  # type: ignore[override]  # kombu passes no other argument
+        self, connection: object, timeout: float | None = None
+    ) -> None:
+        """Take a message to its consumer; raises TimeoutError where none comes in that time."""
+        arrivals = self._watch()  # before the first look: nothing may come in between
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            with suppress(Empty):
+                self.cycle.get(self._deliver, timeout=timeout)  # type: ignore[union-attr]  # set by kombu
+                return
+            left = until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            if arrivals is None:
+                time.sleep(min(left, self.polling_interval))
+            else:
+                arrivals.wait(min(left, _LOOK_EVERY_S))
+
+    def close_connection(self, connection: object) -> None:
+        """Close all channels, and stop watching."""
+        super().close_connection(connection)  # type: ignore[no-untyped-call]  # as above
+        if self._arrivals is not None:
+            self._arrivals.close()
+        self._arrivals, self._tried_to_watch = None, False
+
+    def _watch(self) -> FolderWatch | None:
+        if not self._tried_to_watch:
+            self._tried_to_watch = True
+            self._arrivals = watch_if_possible(self._messages, lambda name: name.endswith(".msg"))
+        return self._arrivals
 
 
 def _write_whole(path: Path, content: object) -> None:

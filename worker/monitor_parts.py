@@ -20,8 +20,8 @@ from worker.app import queue_depth
 from worker.composition import MIB, make_folders, utc_now
 from worker.errors import SettingsError
 from worker.logs import configure_logging
-from worker.services import stop_on_signal
 from worker.settings import Settings
+from worker.stopping import stop_on_signal
 from worker.web_server import Address, serve_until
 from worklist.monitor.app import make_monitor
 from worklist.monitor.notifier import Notifier

@@ -1,13 +1,10 @@
 """The long-running processes, each wired from the settings: listen, dispatch, work."""
 
 import os
-import signal
-import threading
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from threading import Event
 
 import structlog
 from celery import Celery
@@ -27,7 +24,7 @@ from worker.app import (
     queue_names,
 )
 from worker.batches import BatchReader
-from worker.collector import give_memory_back, pass_over_what_is_loaded
+from worker.collector import freeze_loaded_objects, give_memory_back
 from worker.commitments import make_commitments
 from worker.composition import (
     make_batch_readers,
@@ -41,11 +38,12 @@ from worker.composition import (
     utc_now,
 )
 from worker.confirmation import record_report
-from worker.dispatch import Dispatcher
+from worker.dispatch import Dispatcher, watch_ledger
 from worker.intake import Intake
 from worker.logs import configure_logging
 from worker.reception import make_listener, require_free_ports
 from worker.settings import Settings
+from worker.stopping import signal_pipe, stop_on_signal
 from worker.supervisor import Supervisor, delivery_processes, listener_processes
 from worker.sweeps.sweeper import Sweeper
 from worker.tasks import (
@@ -61,8 +59,6 @@ _log = structlog.get_logger(__name__)
 _RECONCILE_EVERY_S = 60.0
 _TIDY_EVERY_S = 10.0
 """Associations are cycles: the longer they wait for the collector, the more pieces they leave."""
-_PARENT_POLL_S = 1.0
-_STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 def listen(settings: Settings, *, reuse_port: bool = False) -> None:
@@ -89,7 +85,7 @@ def listen(settings: Settings, *, reuse_port: bool = False) -> None:
     )
     listener.start()
     commitments.start()
-    pass_over_what_is_loaded()
+    freeze_loaded_objects()
     try:
         reconciled = time.monotonic()
         while not stop.wait(_TIDY_EVERY_S):
@@ -105,10 +101,10 @@ def listen(settings: Settings, *, reuse_port: bool = False) -> None:
 def listen_in_processes(settings: Settings, config: Path | None, count: int) -> None:
     """Run `count` listener processes on the same ports until SIGTERM or SIGINT."""
     configure_logging("listen")
-    stop = stop_on_signal()
+    signals = signal_pipe()
     require_free_ports(settings)
-    open_ledger(settings)
-    Supervisor(config, processes=listener_processes(count)).run(stop)
+    open_database(settings).dispose()
+    Supervisor(config, processes=listener_processes(count)).run(signals)
 
 
 def _reconcile(intake: Intake) -> None:
@@ -121,14 +117,14 @@ def _reconcile(intake: Intake) -> None:
 def dispatch(settings: Settings) -> None:
     """Publish what is due until SIGTERM or SIGINT."""
     configure_logging("dispatch")
-    stop = stop_on_signal()
-    Dispatcher(
-        open_ledger(settings),
-        make_celery(settings),
-        settings.study,
-        settings.delivery,
-        settings.sweep,
-    ).run(stop)
+    ledger = open_ledger(settings)
+    changes = watch_ledger(settings)
+    stop = stop_on_signal(changes.wake if changes else lambda: None)
+    dispatcher = Dispatcher(
+        ledger, make_celery(settings), settings.study, settings.delivery, settings.sweep
+    )
+    freeze_loaded_objects()
+    dispatcher.run(stop, changes)
 
 
 def work(
@@ -165,7 +161,8 @@ def work(
         without_heartbeat=True,
         quiet=True,
     )
-    pass_over_what_is_loaded()
+    worker.set_process_status = lambda _status: None  # `ps` shows the command, not Celery's title
+    freeze_loaded_objects()
     _log.info("worker_started", queues=list(queues))
     worker.start()
 
@@ -186,40 +183,6 @@ def deliver_in_processes(
 ) -> None:
     """Run a delivery worker per destination until SIGTERM or SIGINT."""
     configure_logging("work:" + DELIVERY_QUEUE)
-    stop = stop_on_signal()
-    open_ledger(settings)
-    Supervisor(config, processes=delivery_processes(destinations)).run(stop)
-
-
-def stop_on_signal() -> Event:
-    """An event that SIGTERM and SIGINT set.
-
-    By way of a pipe that the interpreter writes to at once. A Python handler runs only when the
-    main thread wakes, which a signal that another thread received does not make it do; and one
-    that set the event itself would wait for ever if it interrupted the event's own lock.
-    """
-    stop = Event()
-    read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
-
-    def wait() -> None:
-        while os.read(read_end, 1)[0] not in _STOPPING:
-            pass
-        stop.set()
-
-    threading.Thread(target=wait, daemon=True, name="stop-on-signal").start()
-    for number in _STOPPING:
-        signal.signal(number, lambda *_: None)
-    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    return stop
-
-
-def end_with(supervisor: int) -> None:
-    """Send ourselves SIGTERM when the supervisor (a process id) is gone, however it died."""
-
-    def watch() -> None:
-        while os.getppid() == supervisor:
-            time.sleep(_PARENT_POLL_S)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True, name="end-with-supervisor").start()
+    signals = signal_pipe()
+    open_database(settings).dispose()
+    Supervisor(config, processes=delivery_processes(destinations)).run(signals)

@@ -5,10 +5,10 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import Engine
 
-from worker.composition import make_reader, open_database, pixel_limits, utc_now
+from worker.composition import make_cold_reader, open_database, pixel_limits, utc_now
 from worker.logs import configure_logging
-from worker.services import stop_on_signal
 from worker.settings import Settings
+from worker.stopping import stop_on_signal
 from worker.web_server import Address, serve_until
 from worker.worklist_pictures import RenderedPictures
 from worklist.app import make_app, stop_streams
@@ -33,9 +33,9 @@ def run_worklist(settings: Settings) -> None:
 
 
 def make_parts(settings: Settings, engine: Engine) -> Parts:
-    """Over an open database; starts the child process that reads radiographs."""
+    """Over an open database; the child that reads radiographs starts with the first picture."""
     data_folder = settings.data_folder.resolve()
-    reader = make_reader(settings)
+    reader = make_cold_reader(settings)
     return Parts(
         engine=engine,
         clock=utc_now,

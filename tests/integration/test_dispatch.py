@@ -2,7 +2,10 @@
 
 import base64
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +17,22 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine
 
+from db import intake
+from db.ledger import Ledger
+from db.session import transaction
 from db.states import StudyState
+from tests.paths import REPOSITORY
 from tests.servers.ports import free_port
+from tests.servers.product import wait_for
 from tests.servers.redis import private_redis, restartable_redis
-from tests.unit.db.ledger_factories import Bench, make_conclusion, make_result, study_uid
+from tests.unit.db.ledger_factories import (
+    Bench,
+    ManualClock,
+    make_conclusion,
+    make_instance,
+    make_result,
+    study_uid,
+)
 from worker.app import (
     DELIVERY_QUEUE,
     QUEUES,
@@ -27,7 +42,9 @@ from worker.app import (
     publish_study,
     queue_depth,
 )
-from worker.dispatch import Dispatcher
+from worker.composition import open_database
+from worker.dispatch import Dispatcher, watch_ledger
+from worker.folder_watch import FolderWatch
 from worker.settings import DeliverySettings, Settings, StudySettings, load_settings
 
 NOTHING = dict.fromkeys(QUEUES, 0)
@@ -306,3 +323,116 @@ def test_the_messages_of_redis_hold_ids_alone(
     assert json.loads(study)["headers"]["argsrepr"] == "(17, 3)"
     assert json.loads(delivery)["headers"]["argsrepr"] == "(17, 'PACS')"
     assert not (tmp_path / "data" / "broker").exists()
+
+
+@pytest.fixture
+def resting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[bool], Dispatcher]]:
+    """Start a dispatcher over an empty SQLite ledger that is told of changes, or not."""
+    monkeypatch.setattr("worker.dispatch._LONGEST_REST_S", 60.0)
+    stop, threads, watches = Event(), [], []
+    settings = load_settings(data_folder=tmp_path / "data", study=STUDY)
+
+    def start(watched: bool) -> Dispatcher:
+        ledger = CountingLedger(open_database(settings), ManualClock())
+        changes = watch_ledger(settings) if watched else None
+        watches.append(changes)
+        dispatcher = Dispatcher(ledger, make_celery(settings), STUDY, DELIVERY)
+        threads.append(Thread(target=dispatcher.run, args=(stop, changes)))
+        threads[-1].start()
+        return dispatcher
+
+    yield start
+    stop.set()
+    for changes in watches:
+        if changes is not None:
+            changes.wake()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+class CountingLedger(Ledger):
+    """Counts what a dispatcher asks for."""
+
+    looks = 0
+    questions = 0
+
+    def mark_quiet_studies_ready(self, quiet_period: timedelta) -> int:
+        self.looks += 1
+        return super().mark_quiet_studies_ready(quiet_period)
+
+    def has_unfinished_work(self) -> bool:
+        self.questions += 1
+        return super().has_unfinished_work()
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_an_idle_dispatcher_looks_again_as_soon_as_another_process_has_registered_something(
+    resting: Callable[[bool], Dispatcher], settings: Settings, watched: bool
+) -> None:
+    ledger = resting(watched).ledger
+    assert isinstance(ledger, CountingLedger)
+    wait_for(lambda: ledger.questions, "the first look is over")
+    time.sleep(0.5)
+    assert ledger.looks == 1
+    if watched:
+        assert ledger.questions == 1
+    register = (
+        "from tests.unit.db.ledger_factories import Bench; import sys\n"
+        "from db.session import make_engine; Bench(make_engine(sys.argv[1])).register()"
+    )
+    url = settings.effective_database_url
+    subprocess.run([sys.executable, "-c", register, url], check=True, cwd=REPOSITORY)
+    wait_for(
+        lambda: ledger.looks >= 3, "it looks, and goes on while the study waits", patience_s=60
+    )
+
+
+class EarlyChange(FolderWatch):
+    """Tells of one change only, when it is told to: of the first bytes of a commit, say."""
+
+    def __init__(self) -> None:
+        self.told = Event()
+        self._stopped = Event()
+
+    def wait(self, seconds: float) -> bool:
+        if not self.told.is_set():
+            return self.told.wait(seconds)
+        self._stopped.wait(seconds)
+        return False
+
+    def wake(self) -> None:
+        self._stopped.set()
+        self.told.set()
+
+
+def test_a_commit_that_was_told_of_before_it_could_be_read_is_not_overlooked(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.dispatch._LONGEST_REST_S", 300.0)
+    engine, changes, stop = open_database(settings), EarlyChange(), Event()
+    ledger = CountingLedger(engine, ManualClock())
+    dispatcher = Dispatcher(ledger, make_celery(settings), STUDY, DELIVERY)
+    thread = Thread(target=dispatcher.run, args=(stop, changes))
+    thread.start()
+    try:
+        wait_for(lambda: ledger.questions, "the first look is over")
+        with transaction(engine) as session:
+            intake.register_instance(session, make_instance(), ManualClock()())
+            session.flush()
+            changes.told.set()
+            time.sleep(1)
+        wait_for(lambda: ledger.looks >= 4, "it looks again and again", patience_s=60)
+    finally:
+        stop.set()
+        changes.wake()
+        thread.join(30)
+        engine.dispose()
+    assert not thread.is_alive()
+
+
+def test_a_ledger_on_a_server_is_asked_instead_of_watched(settings: Settings) -> None:
+    server = settings.model_copy(update={"database_url": "postgresql+psycopg://db/ledger"})
+    assert watch_ledger(server) is None

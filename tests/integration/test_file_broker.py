@@ -1,15 +1,18 @@
 """The embedded broker: messages whole or not at all, each to one worker, damage survived."""
 
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty
 
 import pytest
-from kombu import Connection
+from kombu import Connection, Message
 from kombu.transport import filesystem
 
 from worker.app import DELIVERY_QUEUE, make_celery, publish_delivery, publish_study, queue_depth
-from worker.file_broker import Transport
+from worker.file_broker import Channel, Transport
+from worker.folder_watch import FolderWatch
 from worker.settings import Settings
 
 
@@ -111,3 +114,78 @@ def test_readers_never_see_half_a_message_and_no_message_twice(settings: Setting
     for reader in readers:
         reader.join(60)
     assert len(taken) == len(set(taken)) == 300
+
+
+class Consumer:
+    """Waits for messages of one queue, as a worker does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = connect(settings)
+        self._channel = self._connection.default_channel
+        queue = make_celery(settings).amqp.queues[DELIVERY_QUEUE]
+        self.taken: list[float] = []
+        self._consumer = self._connection.Consumer(
+            [queue], callbacks=[self._take], channel=self._channel, accept=["json"]
+        )
+
+    def wait(self, seconds: float) -> None:
+        """For one message; raises TimeoutError where none comes."""
+        self._consumer.consume()
+        self._connection.drain_events(timeout=seconds)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _take(self, _body: object, message: Message) -> None:
+        self.taken.append(time.monotonic())
+        message.ack()
+
+
+@pytest.fixture
+def consumer(settings: Settings) -> Iterator[Consumer]:
+    made = Consumer(settings)
+    yield made
+    made.close()
+
+
+def publish_later(settings: Settings, seconds: float) -> threading.Thread:
+    thread = threading.Timer(seconds, publish_delivery, (make_celery(settings), 1, "pacs"))
+    thread.start()
+    return thread
+
+
+def test_a_waiting_worker_is_woken_by_a_message(
+    settings: Settings, consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.file_broker._LOOK_EVERY_S", 60.0)
+    publish_later(settings, 0.5)
+    consumer.wait(20)
+    assert len(consumer.taken) == 1
+
+
+def test_a_waiting_worker_takes_no_look_until_something_comes(
+    settings: Settings, consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.file_broker._LOOK_EVERY_S", 60.0)
+    looks = []
+    original = Channel._messages
+    monkeypatch.setattr(
+        Channel, "_messages", lambda *arguments: looks.append(1) or original(*arguments)
+    )
+    with pytest.raises(TimeoutError):
+        consumer.wait(1)
+    assert len(looks) == 2  # at the beginning, and at the end
+
+
+@pytest.mark.parametrize("without", ["inotify", "news of another machine's files"])
+def test_a_message_that_the_system_does_not_tell_of_is_found_all_the_same(
+    settings: Settings, consumer: Consumer, monkeypatch: pytest.MonkeyPatch, without: str
+) -> None:
+    if without == "inotify":
+        monkeypatch.setattr("worker.file_broker.watch_if_possible", lambda *_: None)
+    else:
+        deaf = FolderWatch(settings.data_folder, lambda _: False)
+        monkeypatch.setattr("worker.file_broker.watch_if_possible", lambda *_: deaf)
+    publish_later(settings, 0.2)
+    consumer.wait(10)
+    assert len(consumer.taken) == 1

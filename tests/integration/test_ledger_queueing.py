@@ -14,6 +14,7 @@ from tests.unit.db.ledger_factories import (
     instance_uid,
     make_conclusion,
     make_instance,
+    make_result,
     study_uid,
 )
 
@@ -156,3 +157,36 @@ def test_late_instances_that_interrupt_a_worker_use_up_no_attempts(bench: Bench)
     bench.clock.forward(LEASE)
     (released,) = bench.ledger.release_expired_leases(max_attempts=2)
     assert released.state == StudyState.FAILED
+
+
+def test_work_is_unfinished_from_the_first_instance_to_the_last_confirmation(bench: Bench) -> None:
+    ledger = bench.ledger
+    assert not ledger.has_unfinished_work()
+    bench.register()
+    assert ledger.has_unfinished_work()
+    bench.clock.forward(QUIET)
+    ledger.mark_quiet_studies_ready(QUIET)
+    assert ledger.has_unfinished_work()
+    (queued,) = ledger.queue_ready_studies(limit=10)
+    assert ledger.has_unfinished_work()
+    claim = bench.claim_queued(queued)
+    assert ledger.has_unfinished_work()
+    ledger.conclude(claim, make_conclusion(results=(make_result(1),)), bench.clock())
+    assert ledger.has_unfinished_work()
+    (delivery,) = ledger.claim_deliveries(claim.study_id, "PACS", "w", LEASE)
+    assert ledger.has_unfinished_work()
+    answer = {"status": 0, "error": "", "next_attempt_at": None}
+    ledger.record_delivery(
+        delivery.delivery_id, "w", sent=True, confirm_at=bench.clock.forward(LEASE), **answer
+    )
+    assert ledger.has_unfinished_work()
+    ledger.claim_confirmations(claim.study_id, "PACS", "1.2.3", LEASE)
+    ledger.record_confirmation("1.2.3", [make_result(1).sop_instance_uid], {})
+    assert not ledger.has_unfinished_work()
+
+
+def test_what_failed_for_good_is_not_unfinished(bench: Bench) -> None:
+    bench.ledger.fail_attempt(bench.claim(), "broke", 1)
+    assert not bench.ledger.has_unfinished_work()
+    bench.ledger.retry_failed(study_uid(1))
+    assert bench.ledger.has_unfinished_work()

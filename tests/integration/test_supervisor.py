@@ -3,9 +3,12 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -20,19 +23,19 @@ from tests.servers.product import (
     command,
     wait_for,
 )
-from worker.supervisor import Supervisor, all_processes
+from worker.supervisor import MODULES, all_processes
 
 
 def children(parent: int) -> dict[str, int]:
-    """Sub-command → process id of our services below a process."""
+    """Sub-command → process id of the services below a supervisor, as `ps` shows them."""
     listed = subprocess.run(
         ["ps", "-ww", "-eo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
     ).stdout
     found = {}
     for line in listed.splitlines():
-        pid, ppid, state, arguments = line.split(maxsplit=3)
-        if int(ppid) == parent and "--supervisor" in arguments and not state.startswith("Z"):
-            found[arguments.split("--supervisor")[0].split(".toml")[-1].strip()] = int(pid)
+        pid, ppid, state, title = line.split(maxsplit=3)
+        if int(ppid) == parent and title.startswith("fracture-screen ") and state[0] != "Z":
+            found[title.split(".toml")[-1].strip()] = int(pid)
     return found
 
 
@@ -86,49 +89,138 @@ def test_each_of_several_destinations_has_a_delivery_worker_of_its_own() -> None
     )
 
 
-def test_a_process_that_dies_is_started_again_and_the_others_stay(
-    make_product: MakeProduct, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    light = {"listener": ("listen",), "dispatcher": ("dispatch",)}
-    monkeypatch.setattr("worker.supervisor._FIRST_PAUSE_S", 0.1)
-    product, stop = make_product(), Event()
-    with (product.folder / "log.jsonl").open("a") as log:
-        thread = Thread(
-            target=Supervisor(product.config, processes=light, log=log).run, args=(stop,)
+SUPERVISE = """
+import sys
+from pathlib import Path
+from worker import supervisor
+from worker.logs import configure_logging
+from worker.stopping import signal_pipe
+
+configure_logging("test")
+supervisor._FIRST_PAUSE_S = 0.1
+made = supervisor.Supervisor(Path(sys.argv[1]), processes={processes!r})
+for child in made._children:
+    child.pause_s = 0.1
+made.run(signal_pipe())
+"""
+
+
+@contextmanager
+def supervised(
+    product: Product, processes: dict[str, tuple[str, ...]]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A supervisor of its own processes, with short pauses."""
+    program = SUPERVISE.replace("{processes!r}", repr(processes))
+    with (product.folder / "log.jsonl").open("ab") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-c", program, str(product.config)],
+            stderr=log,
+            env=clean_environment(),
         )
-        thread.start()
-        try:
-            wait_for(product._answers, "the listener answers", product.log)
-            before = children(os.getpid())
-            os.kill(before["listen"], signal.SIGKILL)
-            wait_for(
-                lambda: children(os.getpid()).get("listen", before["listen"]) != before["listen"],
-                "the listener was started again",
-            )
-            wait_for(product._answers, "the listener answers again", product.log)
-            assert children(os.getpid())["dispatch"] == before["dispatch"]
-        finally:
-            stop.set()
-            thread.join(60)
-    assert not thread.is_alive()
-    assert children(os.getpid()) == {}
+    try:
+        yield supervisor
+    finally:
+        supervisor.terminate()
+        supervisor.wait(60)
+
+
+LIGHT = {"listener": ("listen",), "dispatcher": ("dispatch",)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_dies_is_started_again_and_the_others_stay(
+    make_product: MakeProduct, number: signal.Signals
+) -> None:
+    product = make_product()
+    with supervised(product, LIGHT) as supervisor:
+        wait_for(product._answers, "the listener answers", product.log)
+        wait_for(lambda: len(children(supervisor.pid)) == 2, "both run", product.log)
+        before = children(supervisor.pid)
+        os.kill(before["listen"], number)
+        wait_for(
+            lambda: children(supervisor.pid).get("listen", before["listen"]) != before["listen"],
+            "the listener was started again",
+        )
+        wait_for(product._answers, "the listener answers again", product.log)
+        assert children(supervisor.pid)["dispatch"] == before["dispatch"]
+        assert supervisor.poll() is None
+        pids = list(children(supervisor.pid).values())
+    assert supervisor.returncode == 0
+    assert alive(pids) == []
+    (ended,) = product.events("process_ended")
+    assert ended["name"] == "listener"
+    assert ended["exit_code"] == (-number if number == signal.SIGKILL else 0)
 
 
 def test_what_dies_at_once_is_started_again_after_growing_pauses(
-    make_product: MakeProduct, monkeypatch: pytest.MonkeyPatch
+    make_product: MakeProduct,
 ) -> None:
-    monkeypatch.setattr("worker.supervisor._FIRST_PAUSE_S", 0.05)
-    supervisor = Supervisor(make_product().config, processes={"broken": ("no-such-command",)})
-    (child,) = supervisor._children
-    pauses = []
-    for _ in range(3):
-        child.start_after = 0.0
-        supervisor._tend(child)
-        assert child.process is not None
-        child.process.wait(60)
-        supervisor._tend(child)
-        pauses.append(child.pause_s)
-    assert pauses[0] < pauses[1] < pauses[2]
+    product = make_product()
+    with supervised(product, {"broken": ("no-such-command",)}):
+        wait_for(lambda: len(product.events("process_ended")) >= 4, "four ends", product.log)
+    ended = product.events("process_ended")[:4]
+    assert {event["exit_code"] for event in ended} == {2}
+    assert [event["restart_in_s"] for event in ended] == [0.2, 0.4, 0.8, 1.6]
+    times = [datetime.fromisoformat(event["timestamp"]).timestamp() for event in ended]
+    assert all(
+        later - earlier >= event["restart_in_s"]
+        for event, (earlier, later) in zip(ended, pairwise(times), strict=False)
+    )
+
+
+def test_a_supervisor_has_one_thread_and_no_connection_when_it_forks(
+    make_product: MakeProduct,
+) -> None:
+    product = make_product()
+    with running_up(product) as up:
+        assert [task.name for task in Path(f"/proc/{up.pid}/task").iterdir()] == [str(up.pid)]
+        opened = [os.readlink(file) for file in Path(f"/proc/{up.pid}/fd").iterdir()]
+        assert not [name for name in opened if "socket:" in name or "sqlite" in name]
+
+
+def test_a_service_inherits_neither_locks_nor_pipes(make_product: MakeProduct) -> None:
+    product = make_product()
+    lock = product.folder / "lock"
+    program = SUPERVISE.replace("{processes!r}", repr({"dispatcher": ("dispatch",)}))
+    held = f"import fcntl; lock = open({str(lock)!r}, 'w'); fcntl.flock(lock, fcntl.LOCK_EX)\n"
+    with (product.folder / "log.jsonl").open("ab") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-c", held + program, str(product.config)],
+            stderr=log,
+            env=clean_environment(),
+        )
+    try:
+        wait_for(lambda: children(supervisor.pid), "the dispatcher runs", product.log)
+        (pid,) = children(supervisor.pid).values()
+        opened = [os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir()]
+        assert str(lock) not in opened
+    finally:
+        supervisor.terminate()
+        supervisor.wait(60)
+
+
+def test_what_a_supervisor_imports_holds_no_inference_engine() -> None:
+    modules = sorted({module for modules in MODULES.values() for module in modules})
+    program = (
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
+        "print(*{'tensorflow', 'keras', 'onnxruntime', 'openvino', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=clean_environment()
+    )
+    assert done.stdout.strip() == "", done.stderr
+
+
+def test_every_process_shows_its_sub_command(make_product: MakeProduct) -> None:
+    product = make_product()
+    with running_up(product) as up:
+        wait_for(lambda: len(product.events("worker_started")) == 3, "workers run", product.log)
+        shown = set(children(up.pid))
+    assert shown == {" ".join(command) for command in all_processes(1, []).values()}
+
+
+def test_the_listener_is_started_first() -> None:
+    assert next(iter(all_processes(1, ["pacs"]))) == "listener"
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])

@@ -24,23 +24,24 @@ class QueueName(StrEnum):
 _WITHOUT_SWEEPS = tuple(name for name in QueueName if name is not QueueName.SWEEP)
 
 
-def up(context: typer.Context) -> None:
+def up(context: typer.Context, supervisor: SupervisorPid = None) -> None:
     """Run listener, dispatcher, workers and worklist until Ctrl-C; what dies is started again.
 
     Example: `fracture-screen --config settings.toml up`
     """
-    from worker.composition import open_ledger
+    from worker.composition import open_database
     from worker.logs import configure_logging
-    from worker.services import stop_on_signal
+    from worker.stopping import signal_pipe
     from worker.supervisor import Supervisor, all_processes
 
     settings = settings_of(context)
     configure_logging("up")
-    open_ledger(settings)
-    stop = stop_on_signal()
+    open_database(settings).dispose()
+    signals = signal_pipe()
     _announce(settings)
     processes = all_processes(settings.listener.processes, settings.destination_names)
-    Supervisor(context.obj, processes=processes).run(stop)
+    product = Supervisor(context.obj, processes=processes)
+    run_service(lambda: product.run(signals), supervisor)
     err.print("stopped")
 
 
@@ -125,7 +126,7 @@ def _destinations(settings: Settings, wanted: list[str] | None) -> tuple[str, ..
 def run_service(service: Callable[[], None], supervisor: int | None) -> None:
     """Run it to its end, which comes with the supervisor's at the latest."""
     if supervisor is not None:
-        from worker.services import end_with
+        from worker.stopping import end_with
 
         end_with(supervisor)
     service()

@@ -7,7 +7,7 @@ import structlog
 
 from db.registry import ModelRecord, ModelRegistry
 from models.bundle import ModelBundle, load_bundle
-from worker.collector import pass_over_what_is_loaded
+from worker.collector import freeze_loaded_objects
 from worker.model_updates.library import require_digest
 from worker.screening import Screener
 
@@ -45,10 +45,11 @@ class Champions:
         champion = self._registry.speaking().champion
         digest = "" if champion is None else champion.digest
         if self._screener is None or digest != self._digest:
+            replaced = self._screener is not None
             self._screener = None  # two networks at once may be too much memory
             self._screener = self._make_screener(self._load(champion))
             self._digest = digest
-            pass_over_what_is_loaded()
+            freeze_loaded_objects(something_was_replaced=replaced)
             model = self._screener.model
             _log.info("model_in_use", name=model.name, version=model.version, digest=model.digest)
         return self._screener

@@ -15,7 +15,7 @@ from db.registry import ModelRecord, ModelRegistry
 from db.shadow_scores import NewShadowScore, ShadowScores
 from models.bundle import ModelBundle, load_bundle
 from models.prediction import ModelIdentity
-from worker.collector import pass_over_what_is_loaded
+from worker.collector import freeze_loaded_objects
 from worker.model_updates.library import require_digest
 from worker.results import Source
 from worker.screening import Screener, Screening
@@ -74,12 +74,13 @@ class Shadow:
 
     def _screener_of(self, shadow: ModelRecord) -> Screener | None:
         if shadow.digest != self._digest:
+            replaced = self._screener is not None
             # Entered first: one that cannot be loaded would else cost every study the attempt.
             self._digest, self._screener = shadow.digest, None
             bundle = load_bundle(self._data_folder / shadow.path)
             require_digest(bundle, shadow)
             self._screener = self._make_screener(bundle)
-            pass_over_what_is_loaded()
+            freeze_loaded_objects(something_was_replaced=replaced)
         return self._screener
 
     def _look(self, screener: Screener, claim: ClaimedStudy, wanted: set[str]) -> list[NewFinding]:

@@ -23,5 +23,7 @@ class StudySettings(Section):
         300.0, description="Seconds after which a queued study that nobody took is queued again."
     )
     poll_interval_s: PositiveSeconds = Field(
-        0.25, description="Seconds between two looks of the dispatcher at the ledger."
+        0.25,
+        description="Seconds between two looks of the dispatcher at the ledger "
+        "while something is unfinished.",
     )

@@ -17,15 +17,7 @@ from sqlalchemy import Engine
 from db.group_commit import GroupCommit
 from db.ledger import Ledger
 from db.sweeps import Sweeps
-from worker.app import (
-    BACKLOG_QUEUE,
-    DELIVERY_QUEUE,
-    QUEUES,
-    SWEEP_QUEUE,
-    TRIAGE_QUEUE,
-    make_celery,
-    queue_names,
-)
+from worker.app import make_celery
 from worker.batches import BatchReader
 from worker.collector import give_memory_back, pass_over_what_is_loaded
 from worker.commitments import make_commitments
@@ -44,7 +36,15 @@ from worker.confirmation import record_report
 from worker.dispatch import Dispatcher
 from worker.intake import Intake
 from worker.logs import configure_logging
-from worker.reception import make_listener, require_free_ports
+from worker.queues import (
+    BACKLOG_QUEUE,
+    DELIVERY_QUEUE,
+    QUEUES,
+    SWEEP_QUEUE,
+    TRIAGE_QUEUE,
+    queue_names,
+)
+from worker.reception import make_listener
 from worker.settings import Settings
 from worker.supervisor import Supervisor, delivery_processes, listener_processes
 from worker.sweeps.sweeper import Sweeper
@@ -106,7 +106,6 @@ def listen_in_processes(settings: Settings, config: Path | None, count: int) -> 
     """Run `count` listener processes on the same ports until SIGTERM or SIGINT."""
     configure_logging("listen")
     stop = stop_on_signal()
-    require_free_ports(settings)
     open_ledger(settings)
     Supervisor(config, processes=listener_processes(count)).run(stop)
 

@@ -12,6 +12,8 @@ from typing import TextIO
 
 import structlog
 
+from worker.logs import log_stream
+
 _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.2
@@ -68,7 +70,7 @@ class Supervisor:
     Args:
         config: settings file that every process is given; None: the environment alone.
         processes: name → sub-command, for example `all_processes(1, [])`.
-        log: where their logs go; None: our own standard error.
+        log: where their logs go; None: where ours goes.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Supervisor:
             _Child(name, [*base, *arguments, "--supervisor", str(os.getpid())])
             for name, arguments in processes.items()
         ]
-        self._log_file = log
+        self._log_file = log or log_stream()
 
     def run(self, stop: Event) -> None:
         """Start all, start again what ends, until `stop` is set; then stop all and wait."""
@@ -111,7 +113,7 @@ class Supervisor:
             child.process = subprocess.Popen(
                 child.command,
                 stdin=subprocess.DEVNULL,
-                stdout=self._log_file or sys.stderr,
+                stdout=self._log_file,
                 stderr=self._log_file,
             )
             child.started_at = now

@@ -18,16 +18,9 @@ from db.states import StudyState
 from tests.servers.ports import free_port
 from tests.servers.redis import private_redis, restartable_redis
 from tests.unit.db.ledger_factories import Bench, make_conclusion, make_result, study_uid
-from worker.app import (
-    DELIVERY_QUEUE,
-    QUEUES,
-    TRIAGE_QUEUE,
-    make_celery,
-    publish_delivery,
-    publish_study,
-    queue_depth,
-)
+from worker.app import make_celery, publish_delivery, publish_study
 from worker.dispatch import Dispatcher
+from worker.queues import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, queue_depth
 from worker.settings import DeliverySettings, Settings, StudySettings, load_settings
 
 NOTHING = dict.fromkeys(QUEUES, 0)

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.commands.console import err, fail, settings_of
-from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
 
 SupervisorPid = Annotated[int | None, typer.Option(help="Process id to end with.", hidden=True)]
 
@@ -29,19 +31,25 @@ def up(context: typer.Context) -> None:
 
     Example: `fracture-screen --config settings.toml up`
     """
-    from worker.composition import open_ledger
+    from worker.database import make_folders, open_ledger
+    from worker.folder_lock import only_up
     from worker.logs import configure_logging
-    from worker.services import stop_on_signal
+    from worker.ports import all_ports, require_free
     from worker.supervisor import Supervisor, all_processes
 
-    settings = settings_of(context)
     configure_logging("up")
-    open_ledger(settings)
-    stop = stop_on_signal()
-    _announce(settings)
-    processes = all_processes(settings.listener.processes, settings.destination_names)
-    Supervisor(context.obj, processes=processes).run(stop)
-    err.print("stopped")
+    settings = settings_of(context)
+    make_folders(settings)
+    with only_up(settings.data_folder):
+        require_free(all_ports(settings))
+        open_ledger(settings)
+        from worker.services import stop_on_signal
+
+        stop = stop_on_signal()
+        _announce(settings)
+        processes = all_processes(settings.listener.processes, settings.destination_names)
+        Supervisor(context.find_root().obj, processes=processes).run(stop)
+        _say("up_stopped", "stopped")
 
 
 def listen(
@@ -60,8 +68,13 @@ def listen(
     Example: `fracture-screen --config settings.toml listen --processes 2`
     """
     from worker import services
+    from worker.logs import configure_logging
+    from worker.ports import listener_ports, require_free
 
+    configure_logging("listen")
     settings = settings_of(context)
+    if not share_ports:
+        require_free(listener_ports(settings))
     count = processes or settings.listener.processes
     if count > 1 and not share_ports:
         run_service(
@@ -114,7 +127,7 @@ def work(
         run_service(lambda: services.work(settings, queues, names), supervisor)
 
 
-def _destinations(settings: Settings, wanted: list[str] | None) -> tuple[str, ...]:
+def _destinations(settings: "Settings", wanted: list[str] | None) -> tuple[str, ...]:
     known = settings.destination_names
     for name in wanted or ():
         if name not in known:
@@ -131,14 +144,29 @@ def run_service(service: Callable[[], None], supervisor: int | None) -> None:
     service()
 
 
-def _announce(settings: Settings) -> None:
-    listener = settings.listener
-    err.print(
-        f"fracture-screen: {listener.ae_title} listens on {listener.host}:{listener.port}, "
-        f"data in {settings.data_folder.resolve()}"
-    )
-    worklist = settings.worklist
+def _announce(settings: "Settings") -> None:
+    listener, worklist = settings.listener, settings.worklist
     scheme = "https" if worklist.tls_certificate_file else "http"
-    err.print(f"worklist: {scheme}://{worklist.host}:{worklist.port}")
-    if not settings.destination_names:
+    page, data = f"{scheme}://{worklist.host}:{worklist.port}", settings.data_folder.resolve()
+    _say(
+        "up_started",
+        f"fracture-screen: {listener.ae_title} listens on {listener.host}:{listener.port}, "
+        f"data in {data}\nworklist: {page}",
+        ae_title=listener.ae_title,
+        listener=f"{listener.host}:{listener.port}",
+        data_folder=str(data),
+        worklist=page,
+        destinations=list(settings.destination_names),
+    )
+    if not settings.destination_names and err.is_terminal:
         err.print("no destination is set: results stay in the data folder ([[destinations]])")
+
+
+def _say(event: str, words: str, **details: object) -> None:
+    """Tell people at a terminal by `words`; a log by an event."""
+    if err.is_terminal:
+        err.print(words, markup=False, soft_wrap=True)
+    else:
+        import structlog
+
+        structlog.get_logger(__name__).info(event, **details)

@@ -11,8 +11,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from worker.settings.delivery import DeliverySettings
 from worker.settings.destinations import Destination
@@ -222,9 +220,13 @@ def _require_lease_longer_than_decoder(study: StudySettings, limits: LimitSettin
 
 def _checked_url(value: str) -> str:
     """Refuse what is no URL here: later errors might show the password in it."""
+    if not value:
+        return value
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
-        if value:
-            make_url(value)
+        make_url(value)
     except (ArgumentError, ValueError):
         raise ValueError(
             "is no URL of the form scheme://user:password@host:port/name; "

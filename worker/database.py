@@ -40,7 +40,7 @@ def make_folders(settings: Settings) -> None:
         settings.results_folder.mkdir(exist_ok=True, mode=0o700)
     except OSError as error:
         _refuse(folder, error.strerror or str(error))
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
         _refuse(folder, "no permission to write")
 
 
@@ -97,9 +97,17 @@ def _database_file(settings: Settings) -> Path | None:
 
 
 def _refuse(folder: Path, reason: str) -> NoReturn:
-    user = pwd.getpwuid(os.geteuid()).pw_name
+    folder, user = folder.absolute(), _user()
     raise DataFolderRefused(
         f"data_folder {folder} cannot be used by user {user} ({reason}): set data_folder to a "
         'folder of your own, for example data_folder = "~/fracture-screen-data"; or have root make '
-        f"it: install -d -o {user} -m 700 {folder.absolute()}"
+        f"it: install -d -o {user} -m 700 {folder}"
     )
+
+
+def _user() -> str:
+    """Return our user's name; a container may run as a number that has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

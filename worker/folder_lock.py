@@ -46,7 +46,7 @@ def only_up(data_folder: Path) -> Iterator[None]:
             yield
     except LockHeld as error:
         raise LockHeld(
-            f"data_folder {data_folder} is in use by {error.holder}, another "
+            f"data_folder {data_folder.absolute()} is in use by {error.holder}, another "
             "`fracture-screen up`: stop that one first, or set another data_folder",
             error.holder,
         ) from None

@@ -86,7 +86,7 @@ def _log_lines(read_end: int, stream: TextIO) -> None:
             if _is_event(text):
                 stream.write(text + "\n")
             elif text.startswith("error: "):  # as `worker.commands.console.fail` prints it
-                _log.error("ended", reason=text.removeprefix("error: "))
+                _log.error("service_failed", reason=text.removeprefix("error: "))
             elif text:
                 _log.info("printed", text=text)
 

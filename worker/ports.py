@@ -12,6 +12,7 @@ from typing import NamedTuple
 from worker.errors import PortRefused
 from worker.settings import Settings
 
+_LONGEST_COMMAND = 160
 _LISTENING = "0A"
 """State of a socket in /proc/net/tcp."""
 
@@ -110,9 +111,8 @@ def _holder(port: int) -> str:
         try:
             links = {os.readlink(link) for link in (folder / "fd").iterdir()}
             if any(f"socket:[{inode}]" in links for inode in inodes):
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-                command = " ".join(word.decode(errors="replace") for word in words[:4]).strip()
-                return f"process {folder.name} ({command})"
+                words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                return f"process {folder.name} ({' '.join(words).strip()[:_LONGEST_COMMAND]})"
         except OSError:
             continue  # another user's, or just gone
     return "a process of another user (`ss -ltnp` as root names it)"

@@ -67,7 +67,6 @@ def listen(
 
     Example: `fracture-screen --config settings.toml listen --processes 2`
     """
-    from worker import services
     from worker.logs import configure_logging
     from worker.ports import listener_ports, require_free
 
@@ -75,6 +74,8 @@ def listen(
     settings = settings_of(context)
     if not share_ports:
         require_free(listener_ports(settings))
+    from worker import services
+
     count = processes or settings.listener.processes
     if count > 1 and not share_ports:
         run_service(
@@ -90,9 +91,13 @@ def dispatch(context: typer.Context, supervisor: SupervisorPid = None) -> None:
 
     Any number may run. Example: `fracture-screen --config settings.toml dispatch`
     """
+    from worker.logs import configure_logging
+
+    configure_logging("dispatch")
+    settings = settings_of(context)
     from worker import services
 
-    run_service(lambda: services.dispatch(settings_of(context)), supervisor)
+    run_service(lambda: services.dispatch(settings), supervisor)
 
 
 def work(
@@ -115,11 +120,14 @@ def work(
 
     Example: `fracture-screen --config settings.toml work --queue triage`
     """
+    from worker.logs import configure_logging
+
+    queues = [one.value for one in queue or _WITHOUT_SWEEPS]
+    configure_logging("work:" + ",".join(queues))
+    settings = settings_of(context)
+    names = _destinations(settings, destination)
     from worker import services
 
-    settings = settings_of(context)
-    queues = [one.value for one in queue or _WITHOUT_SWEEPS]
-    names = _destinations(settings, destination)
     if queues == [QueueName.DELIVERY] and len(names) > 1:
         config = context.find_root().obj
         run_service(lambda: services.deliver_in_processes(settings, config, names), supervisor)

@@ -14,6 +14,7 @@ from pydantic_settings import (
 
 from worker.settings.delivery import DeliverySettings
 from worker.settings.destinations import Destination
+from worker.settings.fields import home_expanded
 from worker.settings.hl7 import Hl7Receiver
 from worker.settings.limits import LimitSettings
 from worker.settings.listener import ListenerSettings
@@ -45,7 +46,7 @@ class Settings(BaseSettings):
     data_folder: Path = Field(
         Path("fracture-screen-data"),
         description="Everything that must last: spool, results, and the embedded database and "
-        "broker.",
+        "broker. As in every path, `~` is the home of the user that runs it.",
     )
     database_url: str = Field(
         "",
@@ -112,6 +113,11 @@ class Settings(BaseSettings):
         _require_known_sources(self.schedules, self.sources)
         _require_lease_longer_than_decoder(self.study, self.limits)
         return self
+
+    @field_validator("*")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:  # Any: of every field
+        return home_expanded(value)
 
     @field_validator("database_url")
     @classmethod

@@ -19,9 +19,9 @@ names holds, else the [defaults](settings.md). The option `--version` prints the
 | 2 | not done; the message names what was wrong, the setting and the fix |
 
 Only the services (`up`, `listen` …), `demo`, `db upgrade`, `restore`, `users add`, `model import`
-and `sweep start` begin an installation; every other command ends with 2 where there is none, says
-where it looked, and makes neither folder nor database. What a command prints goes to standard
-output, its log and progress to standard error, so `--json` can be piped.
+and `sweep start` begin an installation. Another command that needs one ends with 2 where there is
+none, says where it looked, and makes neither folder nor database. What a command prints goes to
+standard output, its log and progress to standard error, so `--json` can be piped.
 """
 
 

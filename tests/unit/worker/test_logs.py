@@ -130,7 +130,8 @@ def test_lines_of_many_threads_and_of_libraries_never_mix() -> None:
         "other = logging.getLogger('x')\n"
         "def write():\n"
         "    for _ in range(200):\n"
-        "        log.info('a' * 500); other.warning('b' * 500); sys.stdout.write('c' * 500 + chr(10))\n"
+        "        log.info('a' * 500); other.warning('b' * 500)\n"
+        "        sys.stdout.write('c' * 500 + chr(10))\n"
         "threads = [threading.Thread(target=write) for _ in range(8)]\n"
         "[t.start() for t in threads]; [t.join() for t in threads]\n"
     )

@@ -1,5 +1,6 @@
 """The engine for a database URL, and its tables brought up to date. No queries on the ledger."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -7,19 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from db.errors import LedgerError, LedgerInconsistent, LedgerOutOfDate, LedgerUnavailable
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 UTF8 = "UTF8"
 """As PostgreSQL names it."""
@@ -88,9 +88,16 @@ def make_engine(url: str) -> Engine:
 def upgrade(engine: Engine) -> None:
     """Bring the tables up to date, all or nothing; processes that do so at once take turns.
 
+    Tables that are up to date cost one query: Alembic is imported for an upgrade only.
+
     LedgerOutOfDate: a newer version of the program made the tables. LedgerError: the database
     cannot hold every character.
     """
+    if is_current(engine):
+        return
+    from alembic import command
+    from alembic.util.exc import CommandError
+
     config = _alembic_config()
     with database_errors(), engine.begin() as connection:
         if connection.dialect.name == "postgresql":
@@ -124,9 +131,8 @@ def is_current(engine: Engine) -> bool:
 
 def migrations(engine: Engine) -> Migrations:
     """How the tables stand; looks only. LedgerUnavailable: the database cannot be asked."""
-    known = frozenset(script.revision for script in _scripts().walk_revisions())
     with database_errors(), engine.execution_options(**_READS_ONLY).connect() as connection:
-        return Migrations(_revision(connection), _head(), known)
+        return Migrations(_revision(connection), _head(), frozenset(known_revisions()))
 
 
 def require_current(engine: Engine) -> None:
@@ -148,8 +154,12 @@ def revision_of(engine: Engine) -> str | None:
 
 
 def known_revisions() -> tuple[str, ...]:
-    """All that this version of the program can bring up to date, oldest first."""
-    return tuple(script.revision for script in _scripts().walk_revisions())[::-1]
+    """All that this version of the program can bring up to date, oldest first.
+
+    A migration's file is named after its revision: `v0006_retention.py` makes revision 0006.
+    """
+    names = sorted(file.name for file in (_MIGRATIONS / "versions").glob("v*.py"))
+    return tuple(found[1] for name in names if (found := re.match(r"v(\d+)_", name)))
 
 
 @contextmanager
@@ -221,18 +231,19 @@ def _refuse_newer_tables(connection: Connection) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
-def _head() -> str | None:
-    return _scripts().get_current_head()
+def _head() -> str:
+    return known_revisions()[-1]
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_alembic_config())
+def _alembic_config() -> "Config":
+    from alembic.config import Config
 
-
-def _alembic_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

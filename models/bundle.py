@@ -26,9 +26,8 @@ from models.prediction import ModelIdentity, OperatingPoints
 from models.preprocessing import Preprocessing
 from models.reference import Histogram, from_card
 from models.scope import TEXTURE_MEASURES, Scope, scope_from_bytes, scope_to_bytes
+from models.shipped import DEFAULT_BUNDLE as DEFAULT_BUNDLE
 
-BUNDLES = Path(__file__).parent / "bundles"
-DEFAULT_BUNDLE = BUNDLES / "fracture-mobilenetv2"
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.npz"
 SCOPE_FILE = "scope.npz"

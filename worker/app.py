@@ -1,10 +1,7 @@
 """The Celery application: broker, queues, and what keeps tasks from being lost or doubled."""
 
 import gc
-import hashlib
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from celery import Celery, Task
@@ -12,17 +9,16 @@ from kombu.entity import Queue
 
 from worker.broker_watch import NoticeLostBroker
 from worker.file_broker import TRANSPORT
+from worker.queues import (
+    BACKLOG_QUEUE,
+    DELIVERY_QUEUE,
+    TRIAGE_QUEUE,
+    delivery_queue,
+    messages_folder,
+    queue_names,
+)
 from worker.settings import Settings
 
-TRIAGE_QUEUE = "triage"
-DELIVERY_QUEUE = "delivery"
-"""Stands for the queues of all destinations, and is that of what no destination of ours gets."""
-BACKLOG_QUEUE = "backlog"
-"""Studies that sweeps brought."""
-SWEEP_QUEUE = "sweep"
-"""What moves sweeps on. It waits for a PACS: no worker that screens or delivers takes from it."""
-QUEUES = (TRIAGE_QUEUE, DELIVERY_QUEUE, BACKLOG_QUEUE, SWEEP_QUEUE)
-"""In the order in which they are emptied."""
 SCREEN_BATCH_TASK = "fracture_screen.screen_batch"
 ADVANCE_SWEEPS_TASK = "fracture_screen.advance_sweeps"
 BEGIN_SWEEP_TASK = "fracture_screen.begin_scheduled_sweep"
@@ -76,29 +72,6 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
-def queue_names(
-    settings: Settings, kinds: Sequence[str] = QUEUES, destinations: Sequence[str] | None = None
-) -> list[str]:
-    """The broker's queues of these kinds; of delivery, a queue per destination (default: of all).
-
-    So a worker of its own can serve each, and a PACS that is slow or silent holds up no other.
-    """
-    names = settings.destination_names if destinations is None else destinations
-    of_delivery = [DELIVERY_QUEUE, *map(delivery_queue, names)]
-    return [
-        *([TRIAGE_QUEUE] if TRIAGE_QUEUE in kinds else []),
-        *(of_delivery if DELIVERY_QUEUE in kinds else []),
-        *(name for name in (BACKLOG_QUEUE, SWEEP_QUEUE) if name in kinds),
-    ]
-
-
-def delivery_queue(destination: str) -> str:
-    """Name of a destination's queue: of few letters, since it becomes part of a file's name."""
-    digest = hashlib.sha256(destination.encode()).hexdigest()
-    readable = re.sub("[^a-z0-9]+", "-", destination.lower()).strip("-")
-    return f"{DELIVERY_QUEUE}-{readable[:24]}-{digest[:8]}"
-
-
 def publish_study(app: Celery, study_id: int, revision: int) -> None:
     """Queue one study for screening. Raises kombu's OperationalError if the broker is away."""
     app.send_task(SCREEN_TASK, (study_id, revision), queue=TRIAGE_QUEUE, retry=False)
@@ -121,21 +94,6 @@ def publish_confirmation(app: Celery, study_id: int, destination: str) -> None:
     app.send_task(CONFIRM_TASK, (study_id, destination), queue=queue, retry=False)
 
 
-def queue_depth(settings: Settings) -> dict[str, int]:
-    """Messages waiting per kind of queue. Raises kombu's OperationalError if the broker is away."""
-    queues = {kind: queue_names(settings, [kind]) for kind in QUEUES}
-    if not settings.broker_url:
-        waiting = [path.name.split(".")[-2] for path in _messages_folder(settings).glob("*.msg")]
-        return {kind: sum(name in names for name in waiting) for kind, names in queues.items()}
-    with make_celery(settings).connection_for_read() as connection:
-        channel = connection.default_channel
-
-        def depth(queue: str) -> int:
-            return int(channel.queue_declare(queue, passive=False, durable=True).message_count)
-
-        return {kind: sum(map(depth, names)) for kind, names in queues.items()}
-
-
 def _queue_of(app: Celery, destination: str) -> str:
     queue = delivery_queue(destination)
     return queue if queue in app.amqp.queues else DELIVERY_QUEUE
@@ -152,7 +110,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:  # Any: as kombu t
             "visibility_timeout": max(3600, 2 * settings.study.lease_s),
             "queue_order_strategy": "priority",
         }
-    messages = _messages_folder(settings)
+    messages = messages_folder(settings)
     control = messages.parent / "control"
     for folder in (messages, control):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -162,7 +120,3 @@ def _transport_options(settings: Settings) -> dict[str, Any]:  # Any: as kombu t
         "control_folder": str(control),
         "polling_interval": 0.05,
     }
-
-
-def _messages_folder(settings: Settings) -> Path:
-    return settings.data_folder.resolve() / "broker" / "messages"

@@ -1,5 +1,6 @@
 """The command line's table of contents; the commands stand in `worker.commands`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,8 @@ from worker.commands.reviews import reviews_app
 from worker.commands.sweeps import sweep_app
 from worker.commands.users import users_app
 from worker.commands.worklist import worklist
+
+_CONFIG = "--config"
 
 app = typer.Typer(
     name="fracture-screen",
@@ -96,19 +99,60 @@ app.add_typer(audit_app, name="audit")
 def main() -> None:
     """Entry point: our own errors end with their message and exit code 2, never with a trace."""
     try:
-        app()
+        app(_config_first(sys.argv[1:]))
     except Exception as error:
         if not _is_ours(error):
             raise
         fail(str(error))
 
 
+def _config_first(arguments: list[str]) -> list[str]:
+    """Move `--config FILE` to the front: it may stand before or after the command.
+
+    What follows a lone `--` stays where it is.
+    """
+    options, rest = [], []
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words = iter(arguments[:end])
+    for word in words:
+        if word == _CONFIG:
+            value = next(words, None)
+            if value is None:
+                fail(f"{_CONFIG} needs the settings file after it: {_CONFIG} settings.toml")
+            options += [word, value]
+        elif word.startswith(f"{_CONFIG}="):
+            options.append(word)
+        else:
+            rest.append(word)
+    return [*options, *rest, *arguments[end:]]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"fracture-screen {version('fracture-screen')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Option("--config", help="Settings file (TOML).", show_default=False)
+        Path | None,
+        typer.Option(
+            _CONFIG,
+            help="Settings file (TOML); before or after the command. Default: the file that "
+            "FRACTURE_SCREEN_CONFIG names, if any.",
+            show_default=False,
+        ),
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     context.obj = config
 

@@ -8,9 +8,19 @@ _HEAD = """# Commands
 
 Written by `fracture-screen reference commands`; a test holds it against the code.
 
-The settings file stands before the command, as in `fracture-screen --config settings.toml status`;
-without one the [defaults](settings.md) hold. Exit code 0: done; 1: done, and the answer is no (a
-gate failed, something is missing); 2: not done, the message says why. What a command prints goes to
+The settings file is named by `--config`, as in `fracture-screen --config settings.toml status`; it
+may stand after the command, too. Without it the file that the variable `FRACTURE_SCREEN_CONFIG`
+names holds, else the [defaults](settings.md). The option `--version` prints the version.
+
+| exit code | |
+|---|---|
+| 0 | done |
+| 1 | done, and the answer is no: a gate failed, something is missing |
+| 2 | not done; the message names what was wrong, the setting and the fix |
+
+Only the services (`up`, `listen` …), `demo`, `db upgrade`, `restore`, `users add`, `model import`
+and `sweep start` begin an installation. Another command that needs one ends with 2 where there is
+none, says where it looked, and makes neither folder nor database. What a command prints goes to
 standard output, its log and progress to standard error, so `--json` can be piped.
 """
 

@@ -1,7 +1,5 @@
 """The composition root: settings in, connected parts out. Nothing connects anywhere else."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime
 from random import SystemRandom
 
 import structlog
@@ -10,7 +8,6 @@ from sqlalchemy import Engine
 
 from db.ledger import Ledger
 from db.registry import ModelRegistry
-from db.session import make_engine, require_current, upgrade
 from db.shadow_scores import ShadowScores
 from db.sweeps import Sweeps
 from dicom_node.bounded_reader import BoundedReader
@@ -20,9 +17,13 @@ from dicom_node.spool import Spool
 from models.bundle import ModelBundle, load_bundle
 from models.classifier import Classifier
 from models.engines.choice import ChosenEngine
-from worker.backup.unfinished import require_whole
 from worker.classifiers import make_classifier
 from worker.confirmation import Confirmer
+from worker.database import make_folders as make_folders
+from worker.database import open_database as open_database
+from worker.database import open_ledger as open_ledger
+from worker.database import open_registry as open_registry
+from worker.database import utc_now as utc_now
 from worker.delivery import Deliverer
 from worker.intake import Intake
 from worker.model_updates.champion import Champions
@@ -34,47 +35,6 @@ from worker.sweeps.find_place import Places
 MIB = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
-
-
-def utc_now() -> datetime:
-    """The clock of production."""
-    return datetime.now(UTC)
-
-
-def make_folders(settings: Settings) -> None:
-    """Create the data folder for us alone: it holds radiographs of patients.
-
-    Raises:
-        RestoreUnfinished: a restore into it broke off.
-    """
-    settings.data_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    require_whole(settings.data_folder)
-    settings.results_folder.mkdir(exist_ok=True, mode=0o700)
-
-
-def open_database(settings: Settings) -> Engine:
-    """An engine whose tables are of this version; the embedded database is created or migrated.
-
-    Raises:
-        LedgerOutOfDate: another database has other tables than this version needs.
-    """
-    make_folders(settings)
-    engine = make_engine(settings.effective_database_url)
-    if settings.is_embedded_database:
-        upgrade(engine)
-    else:
-        require_current(engine)
-    return engine
-
-
-def open_ledger(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Ledger:
-    """The ledger, ready for use."""
-    return Ledger(open_database(settings), clock)
-
-
-def open_registry(settings: Settings) -> ModelRegistry:
-    """The registry of imported models, ready for use."""
-    return ModelRegistry(open_database(settings), utc_now)
 
 
 def open_spool(settings: Settings) -> Spool:

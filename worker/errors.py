@@ -6,6 +6,10 @@ WorkerError
 ├── CertificatesNotMade   `certs make` could not
 ├── ExtraMissing    a command needs an extra that is not installed
 ├── DemoFailed      the demo could not start, or stood still
+├── NoInstallation  nothing was begun where the settings say
+├── DataFolderRefused   the data folder cannot be made or written
+├── LockHeld        another process does what one may do at a time
+├── PortRefused     a port of the settings cannot be listened on
 ├── BackupRefused   a backup cannot be made, or cannot be restored here
 └── RestoreUnfinished   the data folder holds half of a backup
 """
@@ -37,6 +41,26 @@ class RestoreUnfinished(WorkerError):
 
 class CertificatesNotMade(WorkerError):
     """No certificates; the message says what is missing."""
+
+
+class NoInstallation(WorkerError):
+    """There is no data folder or no database yet; the message names what was looked for."""
+
+
+class DataFolderRefused(WorkerError):
+    """The data folder cannot be used; the message names the setting and the remedy."""
+
+
+class LockHeld(WorkerError):
+    """Another process holds a lock of the data folder; `holder` says which."""
+
+    def __init__(self, message: str, holder: str) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
+class PortRefused(WorkerError):
+    """A port cannot be listened on; the message names the setting, the holder and the remedy."""
 
 
 class ExtraMissing(WorkerError):

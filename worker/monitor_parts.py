@@ -16,10 +16,10 @@ from sqlalchemy.engine import make_url
 from db.registry import ModelRegistry
 from db.session import make_engine
 from models.bundle import CARD_FILE, WEIGHTS_FILE
-from worker.app import queue_depth
 from worker.composition import MIB, make_folders, utc_now
 from worker.errors import SettingsError
 from worker.logs import configure_logging
+from worker.queues import queue_depth
 from worker.settings import Settings
 from worker.stopping import stop_on_signal
 from worker.web_server import Address, serve_until

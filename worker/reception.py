@@ -1,7 +1,5 @@
 """The listener as the settings want it: allow-list, ports, limits. Starts nothing."""
 
-import socket
-
 from dicom_node.access import AccessList, Peer
 from dicom_node.commitment import CommitmentProvider
 from dicom_node.commitment_scu import OnReport
@@ -42,16 +40,6 @@ def make_listener(
         commitments=commitments,
         on_report=on_report,
     )
-
-
-def require_free_ports(settings: Settings) -> None:
-    """Raise OSError if another program listens already: SO_REUSEPORT would share with it."""
-    listener = settings.listener
-    ports = [listener.port] if listener.plain else []
-    ports += [listener.tls.port] if listener.tls.certificate is not None else []
-    for port in ports:
-        with socket.create_server((listener.host, port)):
-            pass
 
 
 def access_list(settings: Settings) -> AccessList:

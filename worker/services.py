@@ -14,15 +14,7 @@ from sqlalchemy import Engine
 from db.group_commit import GroupCommit
 from db.ledger import Ledger
 from db.sweeps import Sweeps
-from worker.app import (
-    BACKLOG_QUEUE,
-    DELIVERY_QUEUE,
-    QUEUES,
-    SWEEP_QUEUE,
-    TRIAGE_QUEUE,
-    make_celery,
-    queue_names,
-)
+from worker.app import make_celery
 from worker.batches import BatchReader
 from worker.collector import freeze_loaded_objects, give_memory_back
 from worker.commitments import make_commitments
@@ -41,7 +33,15 @@ from worker.confirmation import record_report
 from worker.dispatch import Dispatcher, watch_ledger
 from worker.intake import Intake
 from worker.logs import configure_logging
-from worker.reception import make_listener, require_free_ports
+from worker.queues import (
+    BACKLOG_QUEUE,
+    DELIVERY_QUEUE,
+    QUEUES,
+    SWEEP_QUEUE,
+    TRIAGE_QUEUE,
+    queue_names,
+)
+from worker.reception import make_listener
 from worker.settings import Settings
 from worker.stopping import signal_pipe, stop_on_signal
 from worker.supervisor import Supervisor, delivery_processes, listener_processes
@@ -100,9 +100,8 @@ def listen(settings: Settings, *, reuse_port: bool = False) -> None:
 
 def listen_in_processes(settings: Settings, config: Path | None, count: int) -> None:
     """Run `count` listener processes on the same ports until SIGTERM or SIGINT."""
-    configure_logging("listen")
+    configure_logging("listen", catch_prints=False)
     signals = signal_pipe()
-    require_free_ports(settings)
     open_database(settings).dispose()
     Supervisor(config, processes=listener_processes(count)).run(signals)
 
@@ -182,7 +181,7 @@ def deliver_in_processes(
     settings: Settings, config: Path | None, destinations: Sequence[str]
 ) -> None:
     """Run a delivery worker per destination until SIGTERM or SIGINT."""
-    configure_logging("work:" + DELIVERY_QUEUE)
+    configure_logging("work:" + DELIVERY_QUEUE, catch_prints=False)
     signals = signal_pipe()
     open_database(settings).dispose()
     Supervisor(config, processes=delivery_processes(destinations)).run(signals)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from models.bundle import DEFAULT_BUNDLE
+from models.shipped import DEFAULT_BUNDLE
 from worker.settings import Settings
 from worker.settings.reference import table_of, tables
 

@@ -23,7 +23,6 @@ from worker.app import (
     DELIVER_TASK,
     SCREEN_BATCH_TASK,
     SCREEN_TASK,
-    SWEEP_QUEUE,
     publish_batch,
     publish_study,
 )
@@ -32,6 +31,7 @@ from worker.claimed_study import record_screening, screen_claim, sources_of
 from worker.composition import utc_now
 from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
+from worker.queues import SWEEP_QUEUE
 from worker.screening import Screener, Screening
 from worker.settings import Settings
 from worker.sweeps.report import write_due_reports

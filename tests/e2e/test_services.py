@@ -33,6 +33,7 @@ def test_two_dispatchers_and_two_workers_screen_each_study_once(
 ) -> None:
     with FolderPacs(tmp_path / "pacs") as pacs:
         product = make_product(destination_toml("pacs", pacs.ae_title, pacs.port))
+        assert run_command("--config", str(product.config), "db", "upgrade").returncode == 0
         empty = status(product)
         assert set(empty["studies"].values()) | set(empty["outcomes"].values()) == {0}
         assert (empty["last_activity"], empty["oldest_waiting"]) == (None, None)

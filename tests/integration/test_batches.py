@@ -31,11 +31,12 @@ from tests.chosen_outcomes import (
 )
 from tests.radiographs import write_phantom
 from tests.unit.db.ledger_factories import ManualClock
-from worker.app import SCREEN_BATCH_TASK, make_celery, queue_depth
+from worker.app import SCREEN_BATCH_TASK, make_celery
 from worker.batches import MOST_HELD, BatchReader
 from worker.composition import open_spool
 from worker.flags import NEVER, NOT_SENT, REPORTED, TOO_OLD
 from worker.intake import Intake
+from worker.queues import queue_depth
 from worker.screening import Screener
 from worker.settings import (
     Destination,

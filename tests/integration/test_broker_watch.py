@@ -11,7 +11,8 @@ from celery.contrib.testing.worker import start_worker
 from tests.servers.product import wait_for
 from tests.servers.redis import PrivateRedis, restartable_redis
 from worker import broker_watch
-from worker.app import TRIAGE_QUEUE, make_celery
+from worker.app import make_celery
+from worker.queues import TRIAGE_QUEUE
 from worker.settings import Settings
 
 

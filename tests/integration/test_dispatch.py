@@ -33,18 +33,11 @@ from tests.unit.db.ledger_factories import (
     make_result,
     study_uid,
 )
-from worker.app import (
-    DELIVERY_QUEUE,
-    QUEUES,
-    TRIAGE_QUEUE,
-    make_celery,
-    publish_delivery,
-    publish_study,
-    queue_depth,
-)
-from worker.composition import open_database
+from worker.app import make_celery, publish_delivery, publish_study
+from worker.database import open_database
 from worker.dispatch import Dispatcher, watch_ledger
 from worker.folder_watch import FolderWatch
+from worker.queues import DELIVERY_QUEUE, QUEUES, TRIAGE_QUEUE, queue_depth
 from worker.settings import DeliverySettings, Settings, StudySettings, load_settings
 
 NOTHING = dict.fromkeys(QUEUES, 0)

@@ -10,9 +10,10 @@ import pytest
 from kombu import Connection, Message
 from kombu.transport import filesystem
 
-from worker.app import DELIVERY_QUEUE, make_celery, publish_delivery, publish_study, queue_depth
+from worker.app import make_celery, publish_delivery, publish_study
 from worker.file_broker import Channel, Transport
 from worker.folder_watch import FolderWatch
+from worker.queues import DELIVERY_QUEUE, queue_depth
 from worker.settings import Settings
 
 

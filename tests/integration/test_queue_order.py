@@ -8,16 +8,8 @@ from celery import Celery
 from kombu import Consumer, Message
 
 from tests.servers.redis import private_redis
-from worker.app import (
-    BACKLOG_QUEUE,
-    DELIVERY_QUEUE,
-    TRIAGE_QUEUE,
-    make_celery,
-    publish_batch,
-    publish_delivery,
-    publish_study,
-    queue_names,
-)
+from worker.app import make_celery, publish_batch, publish_delivery, publish_study
+from worker.queues import BACKLOG_QUEUE, DELIVERY_QUEUE, TRIAGE_QUEUE, queue_names
 from worker.settings import Settings
 
 WAITING = 50

@@ -23,10 +23,11 @@ from models.prediction import FloatArray
 from tests.chosen_outcomes import DEFINITE, NEGATIVE, NOW, chosen_bundle, screener_of
 from tests.unit.db.ledger_factories import ManualClock
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
-from worker.app import SCREEN_TASK, TRIAGE_QUEUE, make_celery, queue_depth
+from worker.app import SCREEN_TASK, make_celery
 from worker.composition import open_spool
 from worker.dispatch import Dispatcher
 from worker.intake import Intake
+from worker.queues import TRIAGE_QUEUE, queue_depth
 from worker.screening import Screener
 from worker.settings import Destination, Settings, StudySettings, load_settings
 from worker.tasks import register_screening

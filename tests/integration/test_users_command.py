@@ -101,6 +101,7 @@ def test_a_new_password_replaces_the_old(config: Path) -> None:
 def test_what_cannot_be_done_is_said_and_changes_nothing(
     config: Path, arguments: tuple[str, ...], stdin: str, told: str
 ) -> None:
+    assert call(config, "db", "upgrade").exit_code == 0
     refused = call(config, "users", *arguments, stdin=stdin)
     assert refused.exit_code == 2
     assert told in refused.output

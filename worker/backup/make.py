@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from db.copies import LedgerCopy, NamedFile, copy_ledger
 from db.session import revision_of
 from dicom_node.spool import sync_folder, write_file_durably
-from models.bundle import DEFAULT_BUNDLE
+from models.shipped import DEFAULT_BUNDLE
 from worker.backup.alone import alone
 from worker.backup.files import copy_file, described
 from worker.backup.manifest import DATA, MANIFEST, Manifest, Stored, read_manifest, write_manifest

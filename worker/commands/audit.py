@@ -7,16 +7,25 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 from zoneinfo import ZoneInfo
 
 import typer
 from rich.table import Column, Table
 from rich.text import Text
 
-from db.audit import Trail, Wanted
-from worker.commands.console import Json, err, out, print_json, settings_of
+from worker.commands.console import (
+    Json,
+    err,
+    existing_database,
+    out,
+    print_json,
+    settings_of,
+)
 from worker.model_updates.actor import present_actor
+
+if TYPE_CHECKING:
+    from db.audit import Trail, Wanted
 
 audit_app = typer.Typer(
     no_args_is_help=True, help="Who signed in, saw, reviewed, exported and changed what."
@@ -53,6 +62,7 @@ def list_events(
     Examples: `fracture-screen audit list --action reviewed --since 2026-01-31`,
     `fracture-screen audit list --actor weber --limit 500 --json`
     """
+    from db.audit import Wanted
     from worklist.people.audit_messages import AUDIT_TRAIL, VIEWED_TRAIL
 
     trail, zone = _trail(context), settings_of(context).sweep.zone
@@ -89,6 +99,7 @@ def export(
     Examples: `fracture-screen audit export --since 2026-01-31 --until 2026-02-01 --out day.txt`,
     `fracture-screen audit export`
     """
+    from db.audit import Wanted
     from worklist.people.audit_messages import AUDIT_TRAIL, EXPORTED_TRAIL, Source, message_lines
 
     trail, zone = _trail(context), settings_of(context).sweep.zone
@@ -103,17 +114,18 @@ def export(
         err.print(f"{count} messages in {out_file}", markup=False, soft_wrap=True)
 
 
-def _trail(context: typer.Context) -> Trail:
-    from worker.composition import open_database, utc_now
+def _trail(context: typer.Context) -> "Trail":
+    from db.audit import Trail
+    from worker.database import utc_now
 
-    return Trail(open_database(settings_of(context)), utc_now)
+    return Trail(existing_database(context), utc_now)
 
 
 def _at(moment: datetime | None, zone: ZoneInfo) -> datetime | None:
     return None if moment is None else moment.replace(tzinfo=zone)
 
 
-def _period(wanted: Wanted) -> dict[str, str]:
+def _period(wanted: "Wanted") -> dict[str, str]:
     filled = {key: value for key, value in asdict(wanted).items() if value}
     return {key: str(value) for key, value in filled.items()}
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.commands.console import Json, err, out, print_json, progress_bar, settings_of
+from worker.commands.console import (
+    Json,
+    err,
+    existing_database,
+    out,
+    print_json,
+    progress_bar,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from worker.backup.manifest import Manifest
@@ -32,11 +40,11 @@ def backup(
     """
     from db.audit import Trail
     from worker.backup.make import make_backup
-    from worker.composition import open_database, utc_now
+    from worker.database import utc_now
     from worker.model_updates.actor import present_actor
 
     settings, config = settings_of(context), _config(context)
-    engine = open_database(settings)
+    engine = existing_database(context)
     with _counted("backing up") as on_file:
         manifest, done = make_backup(
             settings, engine, folder, utc_now(), config=config, on_file=on_file
@@ -73,7 +81,7 @@ def restore(
     from db.audit import Trail
     from db.session import make_engine
     from worker.backup.restore import check_backup, restore_backup
-    from worker.composition import utc_now
+    from worker.database import utc_now
     from worker.model_updates.actor import present_actor
 
     settings = settings_of(context)

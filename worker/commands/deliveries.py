@@ -1,17 +1,18 @@
 """`fracture-screen deliveries`: what went out, what did not and why; sent again or discarded."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from db.ledger import Ledger
 from db.records import DeliveryFilter, DeliveryRecord
 from db.states import DeliveryState, FlagKind
-from worker.commands.console import Json, out, print_json, settings_of
-from worker.composition import open_ledger
+from worker.commands.console import Json, existing_database, out, print_json
 from worker.errors import NothingToDo
+
+if TYPE_CHECKING:
+    from db.ledger import Ledger
 
 deliveries_app = typer.Typer(
     no_args_is_help=True, help="Results on their way to destinations; dead letters."
@@ -141,11 +142,14 @@ def discard(
     _tell(done, "discarded", as_json)
 
 
-def _ledger(context: typer.Context) -> Ledger:
-    return open_ledger(settings_of(context))
+def _ledger(context: typer.Context) -> "Ledger":
+    from db.ledger import Ledger
+    from worker.database import utc_now
+
+    return Ledger(existing_database(context), utc_now)
 
 
-def _confirm(ledger: Ledger, chosen: DeliveryFilter, question: str, yes: bool) -> int:
+def _confirm(ledger: "Ledger", chosen: DeliveryFilter, question: str, yes: bool) -> int:
     count = ledger.count_deliveries(chosen)
     where = "all destinations" if chosen.destination is None else chosen.destination
     what = f"{count} {'delivery' if count == 1 else 'deliveries'} to {where}"

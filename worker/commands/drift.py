@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from db.measurements import Measurements
-from models.reference import MEASURES
-from worker.commands.console import Json, out, print_json
+from worker.commands.console import Json, existing_database, out, print_json
 from worker.commands.model_options import AnyName, open_models
-from worker.model_updates.drift import FEWEST, DriftRow, drift, reference_from
-from worker.model_updates.library import find_model
+
+if TYPE_CHECKING:
+    from worker.model_updates.drift import DriftRow
 
 
 def show_drift(
@@ -32,11 +31,13 @@ def show_drift(
 
     Example: `fracture-screen model drift --since 2026-01-01`
     """
-    from worker.composition import open_database
+    from db.measurements import Measurements
+    from worker.model_updates.drift import drift, reference_from
+    from worker.model_updates.library import find_model
 
     settings, registry = open_models(context)
     bundle = find_model(name, settings, registry).load()
-    measurements, digest = Measurements(open_database(settings)), bundle.identity.digest
+    measurements, digest = Measurements(existing_database(context)), bundle.identity.digest
     start = None if since is None else since.replace(tzinfo=UTC)
     recent = measurements.of_model(digest, since=start)
     reference, origin = bundle.reference, "the bundle's reference"
@@ -52,7 +53,10 @@ def show_drift(
         _print_drift(rows, bundle.identity.label, origin)
 
 
-def _print_drift(rows: Sequence[DriftRow], label: str, origin: str) -> None:
+def _print_drift(rows: Sequence["DriftRow"], label: str, origin: str) -> None:
+    from models.reference import MEASURES
+    from worker.model_updates.drift import FEWEST
+
     out.print(f"{label}, compared with {origin}")
     if origin == "nothing":
         out.print(
@@ -68,7 +72,7 @@ def _print_drift(rows: Sequence[DriftRow], label: str, origin: str) -> None:
     out.print(table)
 
 
-def _shift(row: DriftRow, measure: str) -> str:
+def _shift(row: "DriftRow", measure: str) -> str:
     shift = row.shifts.get(measure)
     if shift is None:
         return ""

@@ -12,7 +12,6 @@ from rich.table import Table
 from worker.commands.console import Json, out, print_json, progress_bar, settings_of
 from worker.commands.data import Data, LayoutName, read_labelled
 from worker.commands.model_options import AnyNameOption, registry_if_there, require_training_extra
-from worker.model_updates.library import CHAMPION, find_model
 
 if TYPE_CHECKING:  # the commands import it: it needs the training extra
     from models.bundle import ModelBundle
@@ -39,7 +38,7 @@ def measure_maps(
     split: SplitFile = None,
     part: Part = "test",
     layout: LayoutName = "auto",
-    model: AnyNameOption = CHAMPION,
+    model: AnyNameOption = "champion",
     seed: Annotated[int, typer.Option(help="Of the samples and of the shuffled weights.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -58,6 +57,8 @@ def measure_maps(
     from worker.classifiers import make_classifier
 
     settings = settings_of(context)
+    from worker.model_updates.library import find_model
+
     bundle = find_model(model, settings, registry_if_there(settings)).load()
     cases = measure.boxed(read_part(folder, split, part))
     out_folder.mkdir(parents=True)
@@ -89,7 +90,7 @@ def make_sheet(
     split: SplitFile = None,
     part: Part = "test",
     layout: LayoutName = "auto",
-    model: AnyNameOption = CHAMPION,
+    model: AnyNameOption = "champion",
     cases: Annotated[int, typer.Option(min=1, help="Radiographs, half of them fractured.")] = 40,
     seed: Annotated[int, typer.Option(help="Another seed draws others.")] = 0,
 ) -> None:
@@ -103,6 +104,8 @@ def make_sheet(
     from worker.scoring_pictures import write_cases
 
     settings = settings_of(context)
+    from worker.model_updates.library import find_model
+
     bundle = find_model(model, settings, registry_if_there(settings)).load()
     examples = read_part(folder, split, part).examples
     out_folder.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """`screen` and `demo`: files in, results out, nothing that stays running."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -69,7 +70,7 @@ def screen(
     from worker.offline import find_files, screen_files
 
     settings = settings_of(context)
-    configure_logging("screen")
+    configure_logging("screen", sys.stderr)
     files = find_files(paths)
     with progress_bar() as progress:
         task = progress.add_task("loading the model", total=len(files))

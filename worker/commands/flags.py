@@ -7,7 +7,7 @@ import typer
 
 from db.records import AnalysisSummary, ResultSummary, purged_on
 from db.states import FlagKind
-from worker.commands.console import Json, fail, out, print_json, settings_of
+from worker.commands.console import Json, existing_database, fail, out, print_json, settings_of
 from worker.errors import NothingToDo
 
 flags_app = typer.Typer(
@@ -49,10 +49,11 @@ def show(
 
     Example: `fracture-screen flags show 1.2.840.113619.2.55.3`
     """
-    from worker.composition import open_ledger
+    from db.ledger import Ledger
+    from worker.database import utc_now
 
     settings = settings_of(context)
-    summary = open_ledger(settings).study_summary(study_instance_uid)
+    summary = Ledger(existing_database(context), utc_now).study_summary(study_instance_uid)
     if summary is None or summary.analysis is None:
         raise NothingToDo(f"study {study_instance_uid} is not known, or not screened yet")
     root = settings.data_folder.resolve()

@@ -21,7 +21,7 @@ def db_upgrade(context: typer.Context) -> None:
     Example: `fracture-screen --config settings.toml db upgrade`
     """
     from db.session import make_engine, upgrade
-    from worker.composition import make_folders
+    from worker.database import make_folders
 
     settings = settings_of(context)
     make_folders(settings)
@@ -35,13 +35,13 @@ def settings_show(context: typer.Context, as_json: Json = False) -> None:
 
     Example: `fracture-screen settings show`
     """
-    from worker import tables
+    from worker.settings_table import print_settings, settings_in_force
 
-    rows = tables.settings_in_force(settings_of(context))
+    rows = settings_in_force(settings_of(context))
     if as_json:
         print_json({name: value for name, value, _ in rows})
     else:
-        tables.print_settings(out, rows)
+        print_settings(out, rows)
 
 
 @certs_app.command("make")

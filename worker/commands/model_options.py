@@ -2,14 +2,16 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from db.registry import ModelRecord, ModelRegistry
-from worker.commands.console import err, settings_of
-from worker.errors import ExtraMissing
-from worker.settings import Settings
+from worker.commands.console import err, existing_database, settings_of
+from worker.errors import ExtraMissing, NoInstallation
+
+if TYPE_CHECKING:
+    from db.registry import ModelRecord, ModelRegistry
+    from worker.settings import Settings
 
 Name = Annotated[
     str, typer.Argument(help="As `model list` shows it, or the beginning of its digest.")
@@ -23,26 +25,28 @@ SplitFile = Annotated[
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")]
 
 
-def say(record: ModelRecord) -> None:
+def say(record: "ModelRecord") -> None:
     """Tell what a model is now."""
     err.print(f"{record.label} is {record.state} (digest {record.digest[:12]})", markup=False)
 
 
-def open_models(context: typer.Context) -> tuple[Settings, ModelRegistry]:
-    """The settings in force and the registry."""
-    from worker.composition import open_registry
+def open_models(context: typer.Context) -> tuple["Settings", "ModelRegistry"]:
+    """Return the settings in force and the registry of an installation that was begun before."""
+    from db.registry import ModelRegistry
+    from worker.database import utc_now
 
-    settings = settings_of(context)
-    return settings, open_registry(settings)
+    return settings_of(context), ModelRegistry(existing_database(context), utc_now)
 
 
-def registry_if_there(settings: Settings) -> ModelRegistry | None:
-    """None where no data folder was made yet: looking at a model makes none."""
-    from worker.composition import open_registry
+def registry_if_there(settings: "Settings") -> "ModelRegistry | None":
+    """Return the registry; None without an installation: looking at a model begins none."""
+    from db.registry import ModelRegistry
+    from worker.database import open_existing, utc_now
 
-    if settings.is_embedded_database and not settings.data_folder.is_dir():
+    try:
+        return ModelRegistry(open_existing(settings), utc_now)
+    except NoInstallation:
         return None
-    return open_registry(settings)
 
 
 def require_training_extra(*packages: str) -> None:

@@ -11,6 +11,12 @@ def monitor(context: typer.Context, supervisor: SupervisorPid = None) -> None:
 
     One per installation; it only reads. Example: `fracture-screen --config settings.toml monitor`
     """
+    from worker.logs import configure_logging
+    from worker.ports import monitor_port, require_free
+
+    configure_logging("monitor")
+    settings = settings_of(context)
+    require_free([monitor_port(settings)])
     from worker.monitor_parts import run_monitor
 
-    run_service(lambda: run_monitor(settings_of(context)), supervisor)
+    run_service(lambda: run_monitor(settings), supervisor)

@@ -10,7 +10,6 @@ import typer
 from rich.table import Column, Table
 
 from db.states import ModelState
-from models.bundle import load_bundle
 from worker.commands.console import Json, err, out, print_json, progress_bar, settings_of
 from worker.commands.data import Data
 from worker.commands.model_options import (
@@ -25,19 +24,12 @@ from worker.commands.model_options import (
 )
 from worker.errors import NothingToDo
 from worker.model_updates.actor import present_actor
-from worker.model_updates.library import (
-    OF_SETTINGS,
-    FoundModel,
-    champion_of,
-    find_imported,
-    find_model,
-    import_bundle,
-)
-from worker.settings import Settings
 
-if TYPE_CHECKING:  # the commands import it: it needs the training extra
+if TYPE_CHECKING:  # a command imports what it uses when it runs
     from worker.model_updates.evaluation import EvaluationSet
     from worker.model_updates.gates import Contender, Gate
+    from worker.model_updates.library import FoundModel
+    from worker.settings import Settings
 
 
 def list_models(context: typer.Context, as_json: Json = False) -> None:
@@ -45,6 +37,9 @@ def list_models(context: typer.Context, as_json: Json = False) -> None:
 
     Example: `fracture-screen model list`
     """
+    from models.bundle import load_bundle
+    from worker.model_updates.library import OF_SETTINGS
+
     settings, registry = open_models(context)
     models = registry.models()
     own = load_bundle(settings.model.bundle).identity
@@ -71,7 +66,11 @@ def import_model(
 
     Example: `fracture-screen model import run/bundle`
     """
-    settings, registry = open_models(context)
+    from worker.database import open_registry
+    from worker.model_updates.library import import_bundle
+
+    settings = settings_of(context)
+    registry = open_registry(settings)
     say(import_bundle(path, settings, registry, present_actor()))
 
 
@@ -87,6 +86,8 @@ def compare(
 
     Example: `fracture-screen model compare champion net-2.0 --data radiographs`
     """
+    from worker.model_updates.library import find_model
+
     settings = settings_of(context)
     registry = registry_if_there(settings)
     pair = [find_model(name, settings, registry) for name in (first, second)]
@@ -125,6 +126,8 @@ def promote(
     """
     if force and not reason:
         raise NothingToDo("--force needs --reason: it stands in the audit trail")
+    from worker.model_updates.library import champion_of, find_imported, find_model
+
     settings, registry = open_models(context)
     record, champion = find_imported(name, settings, registry), champion_of(settings, registry)
     decided, digest = _decide(
@@ -166,6 +169,8 @@ def retire(context: typer.Context, name: Name, reason: Reason = "") -> None:
 
     Example: `fracture-screen model retire net-2.0`
     """
+    from worker.model_updates.library import find_imported
+
     settings, registry = open_models(context)
     record = find_imported(name, settings, registry)
     say(registry.retire(record.digest, present_actor(), {"reason": reason}))
@@ -195,7 +200,7 @@ def history(
 
 
 def _decide(
-    settings: Settings, models: Sequence[FoundModel], data: Path, split: Path | None
+    settings: "Settings", models: Sequence["FoundModel"], data: Path, split: Path | None
 ) -> tuple[list["Gate"], str]:
     """The gates' verdicts on champion and candidate, and the evaluation set's digest."""
     of, (champion, candidate) = _measure(settings, models, data, split)
@@ -205,7 +210,7 @@ def _decide(
 
 
 def _measure(
-    settings: Settings, models: Sequence[FoundModel], data: Path, split: Path | None
+    settings: "Settings", models: Sequence["FoundModel"], data: Path, split: Path | None
 ) -> tuple["EvaluationSet", list["Contender"]]:
     require_training_extra()
     from worker.classifiers import make_classifier

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from worker.commands.console import Json, out, print_json, settings_of
+from worker.commands.console import Json, existing_database, out, print_json, settings_of
 
 if TYPE_CHECKING:
     from db.retention import Amount, Kind
@@ -31,13 +31,13 @@ def purge(
     """
     from db.retention import Retention
     from worker.backup.alone import alone
-    from worker.composition import open_database, utc_now
+    from worker.database import utc_now
     from worker.model_updates.actor import present_actor
     from worker.retention.purge import purge as purge_all
     from worker.retention.purge import what_would_go
 
     settings = settings_of(context)
-    retention = Retention(open_database(settings), utc_now)
+    retention = Retention(existing_database(context), utc_now)
     if dry_run:
         found = what_would_go(settings.retention, retention)
     else:

@@ -6,11 +6,8 @@ from typing import Annotated
 
 import typer
 
-from db.reviews import Reviews
-from worker.commands.console import Json, out, print_json, settings_of
+from worker.commands.console import Json, existing_database, out, print_json, settings_of
 from worker.model_updates.actor import present_actor
-from worker.reviews.export import export_reviews, salt_in
-from worker.reviews.table import read_reviews
 
 reviews_app = typer.Typer(
     no_args_is_help=True, help="What readers say of our results, for the next training."
@@ -33,9 +30,11 @@ def import_reviews(
 
     Example: `fracture-screen reviews import reviews.csv`
     """
-    from worker.composition import open_database, utc_now
+    from db.reviews import Reviews
+    from worker.database import utc_now
+    from worker.reviews.table import read_reviews
 
-    engine = open_database(settings_of(context))
+    engine = existing_database(context)
     found = read_reviews(path)
     new = Reviews(engine, utc_now).record(found)
     out.print(f"{new} new of {len(found)} reviews")
@@ -61,10 +60,13 @@ def export(
     Example: `fracture-screen reviews export --out labelled`
     """
     from db.registry import ModelRegistry
-    from worker.composition import make_reader, open_database, pixel_limits, utc_now
+    from db.reviews import Reviews
+    from worker.composition import make_reader, pixel_limits
+    from worker.database import utc_now
+    from worker.reviews.export import export_reviews, salt_in
 
     settings = settings_of(context)
-    engine = open_database(settings)
+    engine = existing_database(context)
     with make_reader(settings) as reader:
         exported = export_reviews(
             Reviews(engine, utc_now).in_force(),

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.commands.console import err, fail, settings_of
-from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
 
 SupervisorPid = Annotated[int | None, typer.Option(help="Process id to end with.", hidden=True)]
 
@@ -29,20 +31,25 @@ def up(context: typer.Context, supervisor: SupervisorPid = None) -> None:
 
     Example: `fracture-screen --config settings.toml up`
     """
-    from worker.composition import open_database
+    from worker.database import make_folders, open_database
+    from worker.folder_lock import only_up
     from worker.logs import configure_logging
+    from worker.ports import all_ports, require_free
     from worker.stopping import signal_pipe
     from worker.supervisor import Supervisor, all_processes
 
+    configure_logging("up", catch_prints=False)
     settings = settings_of(context)
-    configure_logging("up")
-    open_database(settings).dispose()
-    signals = signal_pipe()
-    _announce(settings)
-    processes = all_processes(settings.listener.processes, settings.destination_names)
-    product = Supervisor(context.obj, processes=processes)
-    run_service(lambda: product.run(signals), supervisor)
-    err.print("stopped")
+    make_folders(settings)
+    with only_up(settings.data_folder):
+        require_free(all_ports(settings))
+        open_database(settings).dispose()
+        signals = signal_pipe()
+        _announce(settings)
+        processes = all_processes(settings.listener.processes, settings.destination_names)
+        product = Supervisor(context.find_root().obj, processes=processes)
+        run_service(lambda: product.run(signals), supervisor)
+        _say("up_stopped", "stopped")
 
 
 def listen(
@@ -60,9 +67,15 @@ def listen(
 
     Example: `fracture-screen --config settings.toml listen --processes 2`
     """
+    from worker.logs import configure_logging
+    from worker.ports import listener_ports, require_free
+
+    configure_logging("listen", catch_prints=False)
+    settings = settings_of(context)
+    if not share_ports:
+        require_free(listener_ports(settings))
     from worker import services
 
-    settings = settings_of(context)
     count = processes or settings.listener.processes
     if count > 1 and not share_ports:
         run_service(
@@ -78,9 +91,13 @@ def dispatch(context: typer.Context, supervisor: SupervisorPid = None) -> None:
 
     Any number may run. Example: `fracture-screen --config settings.toml dispatch`
     """
+    from worker.logs import configure_logging
+
+    configure_logging("dispatch", catch_prints=False)
+    settings = settings_of(context)
     from worker import services
 
-    run_service(lambda: services.dispatch(settings_of(context)), supervisor)
+    run_service(lambda: services.dispatch(settings), supervisor)
 
 
 def work(
@@ -103,11 +120,14 @@ def work(
 
     Example: `fracture-screen --config settings.toml work --queue triage`
     """
+    from worker.logs import configure_logging
+
+    queues = [one.value for one in queue or _WITHOUT_SWEEPS]
+    configure_logging("work:" + ",".join(queues), catch_prints=False)
+    settings = settings_of(context)
+    names = _destinations(settings, destination)
     from worker import services
 
-    settings = settings_of(context)
-    queues = [one.value for one in queue or _WITHOUT_SWEEPS]
-    names = _destinations(settings, destination)
     if queues == [QueueName.DELIVERY] and len(names) > 1:
         config = context.find_root().obj
         run_service(lambda: services.deliver_in_processes(settings, config, names), supervisor)
@@ -115,7 +135,7 @@ def work(
         run_service(lambda: services.work(settings, queues, names), supervisor)
 
 
-def _destinations(settings: Settings, wanted: list[str] | None) -> tuple[str, ...]:
+def _destinations(settings: "Settings", wanted: list[str] | None) -> tuple[str, ...]:
     known = settings.destination_names
     for name in wanted or ():
         if name not in known:
@@ -132,14 +152,29 @@ def run_service(service: Callable[[], None], supervisor: int | None) -> None:
     service()
 
 
-def _announce(settings: Settings) -> None:
-    listener = settings.listener
-    err.print(
-        f"fracture-screen: {listener.ae_title} listens on {listener.host}:{listener.port}, "
-        f"data in {settings.data_folder.resolve()}"
-    )
-    worklist = settings.worklist
+def _announce(settings: "Settings") -> None:
+    listener, worklist = settings.listener, settings.worklist
     scheme = "https" if worklist.tls_certificate_file else "http"
-    err.print(f"worklist: {scheme}://{worklist.host}:{worklist.port}")
-    if not settings.destination_names:
+    page, data = f"{scheme}://{worklist.host}:{worklist.port}", settings.data_folder.resolve()
+    _say(
+        "up_started",
+        f"fracture-screen: {listener.ae_title} listens on {listener.host}:{listener.port}, "
+        f"data in {data}\nworklist: {page}",
+        ae_title=listener.ae_title,
+        listener=f"{listener.host}:{listener.port}",
+        data_folder=str(data),
+        worklist=page,
+        destinations=list(settings.destination_names),
+    )
+    if not settings.destination_names and err.is_terminal:
         err.print("no destination is set: results stay in the data folder ([[destinations]])")
+
+
+def _say(event: str, words: str, **details: object) -> None:
+    """Tell people at a terminal by `words`; a log by an event."""
+    if err.is_terminal:
+        err.print(words, markup=False, soft_wrap=True)
+    else:
+        import structlog
+
+        structlog.get_logger(__name__).info(event, **details)

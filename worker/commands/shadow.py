@@ -10,21 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from db.registry import ModelRecord, ModelRegistry
-from db.shadow_scores import ShadowPair, ShadowScores
-from dicom_node.bounded_reader import BoundedReader
-from models.bundle import load_bundle
-from worker.commands.console import Json, err, out, print_json
+from worker.commands.console import Json, err, existing_database, out, print_json
 from worker.commands.model_options import Name, Reason, open_models, require_training_extra, say
 from worker.errors import NothingToDo
 from worker.model_updates.actor import present_actor
-from worker.model_updates.disagreements import FOLDER, write_disagreements
-from worker.model_updates.library import find_imported, find_model
-from worker.screening import Screener
-from worker.settings import Settings
 
-if TYPE_CHECKING:  # the command imports it: it needs the training extra
+if TYPE_CHECKING:  # a command imports what it uses when it runs
+    from db.registry import ModelRecord, ModelRegistry
+    from db.shadow_scores import ShadowPair
+    from dicom_node.bounded_reader import BoundedReader
     from worker.model_updates.agreement import Agreement
+    from worker.screening import Screener
+    from worker.settings import Settings
 
 _HEADINGS = ("below", "suspicious", "definite")
 
@@ -43,6 +40,8 @@ def shadow(
     """
     if stop == (name is not None):
         raise NothingToDo("name a model, or give --stop")
+    from worker.model_updates.library import find_imported
+
     settings, registry = open_models(context)
     if name is not None:
         record = find_imported(name, settings, registry)
@@ -74,12 +73,14 @@ def show_agreement(
     Example: `fracture-screen model agreement net-2.0 --out agreement`
     """
     require_training_extra("sklearn", "scipy", *(() if out_folder is None else ("matplotlib",)))
-    from worker.composition import open_database, utc_now
+    from db.shadow_scores import ShadowScores
+    from worker.database import utc_now
     from worker.model_updates.agreement import agreement
+    from worker.model_updates.library import find_imported
 
     settings, registry = open_models(context)
     record = find_imported(name, settings, registry)
-    scores = ShadowScores(open_database(settings), utc_now)
+    scores = ShadowScores(existing_database(context), utc_now)
     pairs = scores.pairs(record.model_id)
     found = agreement(pairs, scores.coverage(record.model_id))
     if found is None:
@@ -93,12 +94,12 @@ def show_agreement(
 
 
 def _write(
-    pairs: list[ShadowPair],
+    pairs: list["ShadowPair"],
     out_folder: Path,
     count: int,
-    record: ModelRecord,
-    settings: Settings,
-    registry: ModelRegistry,
+    record: "ModelRecord",
+    settings: "Settings",
+    registry: "ModelRegistry",
 ) -> None:
     from worker.composition import make_reader
     from worker.model_updates.agreement import (
@@ -108,6 +109,7 @@ def _write(
         write_scatter,
         write_scores,
     )
+    from worker.model_updates.disagreements import FOLDER, write_disagreements
 
     out_folder.mkdir(parents=True, exist_ok=True)
     write_scores(pairs, out_folder / SCORES_FILE)
@@ -155,14 +157,16 @@ def _as_json(found: "Agreement") -> dict[str, Any]:  # Any: JSON, which knows no
 
 
 def _screeners(
-    settings: Settings, registry: ModelRegistry, reader: BoundedReader
-) -> Callable[[str], Screener | None]:
+    settings: "Settings", registry: "ModelRegistry", reader: "BoundedReader"
+) -> Callable[[str], "Screener | None"]:
     """A screener per model digest, loaded once; None where no model of that digest is there."""
+    from models.bundle import load_bundle
     from worker.classifiers import make_classifier
     from worker.composition import screener_of
+    from worker.model_updates.library import find_model
 
     @cache
-    def screener(digest: str) -> Screener | None:
+    def screener(digest: str) -> "Screener | None":
         try:
             bundle = find_model(digest, settings, registry).load()
         except NothingToDo:

@@ -1,10 +1,13 @@
 """`status` and `retry`: how the studies stand, and one that failed once more."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.commands.console import Json, fail, out, print_json, settings_of
+from worker.commands.console import Json, existing_database, fail, out, print_json, settings_of
+
+if TYPE_CHECKING:
+    from db.ledger import Ledger
 
 
 def status(context: typer.Context, as_json: Json = False) -> None:
@@ -12,15 +15,13 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 
     Example: `fracture-screen --config settings.toml status --json`
     """
-    from worker import tables
-    from worker.composition import open_ledger
+    from worker.status import print_status, status_of
 
-    settings = settings_of(context)
-    answer = tables.status_of(settings, open_ledger(settings))
+    answer = status_of(settings_of(context), _ledger(context))
     if as_json:
         print_json(answer)
     else:
-        tables.print_status(out, answer)
+        print_status(out, answer)
 
 
 def retry(
@@ -31,8 +32,13 @@ def retry(
 
     Example: `fracture-screen retry 1.2.840.113619.2.55.3`
     """
-    from worker.composition import open_ledger
-
-    if not open_ledger(settings_of(context)).retry_failed(study_instance_uid):
+    if not _ledger(context).retry_failed(study_instance_uid):
         fail(f"study {study_instance_uid} is not FAILED; `fracture-screen status` shows which are")
     out.print(f"study {study_instance_uid} will be screened again")
+
+
+def _ledger(context: typer.Context) -> "Ledger":
+    from db.ledger import Ledger
+    from worker.database import utc_now
+
+    return Ledger(existing_database(context), utc_now)

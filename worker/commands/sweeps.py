@@ -13,12 +13,21 @@ from rich.live import Live
 from rich.table import Table
 
 from db.states import LEGAL_SWEEP_MOVES, SweepState
-from worker.commands.console import Json, err, fail, out, print_json, progress_bar, settings_of
-from worker.settings import Settings
+from worker.commands.console import (
+    Json,
+    err,
+    existing_database,
+    fail,
+    out,
+    print_json,
+    progress_bar,
+    settings_of,
+)
 
 if TYPE_CHECKING:  # the commands import them: they open the database
     from db.sweep_records import SweepRecord
     from db.sweeps import Sweeps
+    from worker.settings import Settings
     from worker.sweeps.places import Place
     from worker.sweeps.selection import Selection
 
@@ -85,6 +94,8 @@ def plan(
 
     settings = settings_of(context)
     selection = _selection(settings, context.params)
+    _require_place(settings, source, folder, selection)
+    existing_database(context)
     place = _place(settings, source, folder, selection)
     counts: Counter[str] = Counter()
     instances = 0
@@ -140,8 +151,9 @@ def start(
     settings = settings_of(context)
     selection = _selection(settings, context.params)
     selection = replace(selection, any_time=any_time, delivers=not no_delivery)
+    _require_place(settings, source, folder, selection)
     _place(settings, source, folder, selection)  # which says what is wrong, now
-    sweeps = _sweeps(settings)
+    sweeps = _sweeps(context)
     begun = sweeps.begin(
         NewSweep(
             source=source,
@@ -205,7 +217,7 @@ def status(
     Examples: `fracture-screen sweep status`, `fracture-screen sweep status 3 --follow`
     """
     settings = settings_of(context)
-    sweeps = _sweeps(settings)
+    sweeps = _sweeps(context)
     if number is None:
         found = [_as_json(sweeps, one) for one in sweeps.latest(10)]
         if as_json:
@@ -241,15 +253,15 @@ def report(
 
     Example: `fracture-screen sweep report 3 --out /reports/sweep-3`
     """
-    from worker.composition import open_ledger, utc_now
+    from db.ledger import Ledger
+    from worker.database import utc_now
     from worker.sweeps.report import write_report
 
-    settings = settings_of(context)
     written = write_report(
         number,
-        settings,
-        _sweeps(settings),
-        open_ledger(settings),
+        settings_of(context),
+        _sweeps(context),
+        Ledger(existing_database(context), utc_now),
         folder,
         now=utc_now(),
         with_results=results,
@@ -265,7 +277,7 @@ TO_FETCH = "to be fetched and screened"
 TO_SCREEN_AGAIN = "here already, to be screened again"
 
 
-def _selection(settings: Settings, chosen: Mapping[str, Any]) -> "Selection":
+def _selection(settings: "Settings", chosen: Mapping[str, Any]) -> "Selection":
     """From the options that `plan` and `start` share, by their names. Any: as typer parsed them."""
     from worker.sweeps.selection import Selection
 
@@ -292,22 +304,43 @@ def _day(moment: datetime | None) -> date | None:
     return None if moment is None else moment.date()
 
 
-def _sweeps(settings: Settings) -> "Sweeps":
+def _sweeps(context: typer.Context) -> "Sweeps":
     from db.sweeps import Sweeps
-    from worker.composition import open_database, utc_now
+    from worker.database import utc_now
 
-    return Sweeps(open_database(settings), utc_now)
+    return Sweeps(existing_database(context), utc_now)
 
 
-def _place(settings: Settings, source: str, folder: Path | None, selection: "Selection") -> "Place":
-    """Where it would look; ends the command where that is not clear or not there."""
-    from worker.composition import make_places
-
+def _require_place(
+    settings: "Settings", source: str, folder: Path | None, selection: "Selection"
+) -> None:
+    """End the command unless it names one place, which the settings or the disk have."""
     named = [bool(source), folder is not None, selection.known_only]
     if named.count(True) != 1:
         fail("give one of --source, --folder and --known")
     if folder is not None and not folder.is_dir():
         fail(f"{folder} is no folder")
+    if source and source not in (one.name for one in settings.sources):
+        fail(_no_source(source, [one.name for one in settings.sources]))
+
+
+def _no_source(name: str, known: list[str]) -> str:
+    if known:
+        return f"there is no source {name!r}; [[sources]] of the settings has: {', '.join(known)}"
+    return (
+        f"there is no source {name!r}: the settings have no [[sources]]. Add the PACS to search:\n"
+        f'[[sources]]\nname = "{name}"\nae_title = "ORTHANC"     # of the PACS\n'
+        'host = "10.0.0.5"\nport = 4242\n'
+        "(`fracture-screen settings show` and docs/settings.md have the other fields)"
+    )
+
+
+def _place(
+    settings: "Settings", source: str, folder: Path | None, selection: "Selection"
+) -> "Place":
+    """Return where a sweep would look; ends the command where that cannot be."""
+    from worker.composition import make_places
+
     try:
         return make_places(settings).at(
             0, source, "" if folder is None else str(folder.resolve()), selection
@@ -326,11 +359,11 @@ def _find(sweeps: "Sweeps", number: int) -> "SweepRecord":
 def _move(context: typer.Context, number: int, target: SweepState) -> None:
     from worker.model_updates.actor import present_actor
 
-    _sweeps(settings_of(context)).move(number, target, present_actor())
+    _sweeps(context).move(number, target, present_actor())
     out.print(f"sweep {number} is {target}")
 
 
-def _follow(settings: Settings, sweeps: "Sweeps", number: int) -> None:
+def _follow(settings: "Settings", sweeps: "Sweeps", number: int) -> None:
     """Redraw every second until it is over, or Ctrl-C: the sweep goes on without us."""
     with Live(console=err, refresh_per_second=4) as live:
         while True:
@@ -343,7 +376,7 @@ def _follow(settings: Settings, sweeps: "Sweeps", number: int) -> None:
 
 
 def _as_json(sweeps: "Sweeps", sweep: "SweepRecord") -> dict[str, Any]:  # Any: JSON
-    from worker.composition import utc_now
+    from worker.database import utc_now
     from worker.sweeps.progress import progress_of
 
     tally = sweeps.tally(sweep.id)

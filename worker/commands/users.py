@@ -4,15 +4,25 @@ import sys
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.table import Table
 
-from db.accounts import BY_PROXY_ONLY, AccountRecord, Accounts
 from db.states import Role
-from worker.commands.console import Json, err, fail, out, print_json, settings_of
+from worker.commands.console import (
+    Json,
+    err,
+    existing_database,
+    fail,
+    out,
+    print_json,
+    settings_of,
+)
 from worker.model_updates.actor import present_actor
+
+if TYPE_CHECKING:
+    from db.accounts import AccountRecord, Accounts
 
 users_app = typer.Typer(
     no_args_is_help=True, help="Accounts of the worklist: add, list, disable, unlock."
@@ -57,9 +67,12 @@ def add(
     `fracture-screen users add reader7 --password-file secret.txt`,
     `fracture-screen users add m.chen --by-proxy`
     """
-    accounts = _accounts(context)
     if by_proxy and password_file is not None:
         fail("--by-proxy and --password-file exclude each other")
+    from db.accounts import BY_PROXY_ONLY, Accounts
+    from worker.database import open_database, utc_now
+
+    accounts = Accounts(open_database(settings_of(context)), utc_now)
     if accounts.find(name) is not None:
         fail(f"there is an account {name} already; `fracture-screen users list` shows all")
     password_hash = BY_PROXY_ONLY if by_proxy else _hash_of_new_password(name, password_file)
@@ -73,7 +86,7 @@ def list_accounts(context: typer.Context, as_json: Json = False) -> None:
 
     Example: `fracture-screen users list --json`
     """
-    from worker.composition import utc_now
+    from worker.database import utc_now
 
     accounts, zone = _accounts(context).all(), settings_of(context).sweep.zone
     if as_json:
@@ -135,10 +148,11 @@ def reset_password(context: typer.Context, name: Name, password_file: PasswordFi
     _say(accounts.set_password(name, password_hash, present_actor()), "has another password")
 
 
-def _accounts(context: typer.Context) -> Accounts:
-    from worker.composition import open_database, utc_now
+def _accounts(context: typer.Context) -> "Accounts":
+    from db.accounts import Accounts
+    from worker.database import utc_now
 
-    return Accounts(open_database(settings_of(context)), utc_now)
+    return Accounts(existing_database(context), utc_now)
 
 
 def _hash_of_new_password(name: str, password_file: Path | None) -> str:
@@ -165,9 +179,9 @@ def _fail_without_terminal() -> NoReturn:
     fail("there is no terminal to ask for the password at: give --password-file")
 
 
-def _state(one: AccountRecord) -> str:
+def _state(one: "AccountRecord") -> str:
     return "disabled" if one.disabled_at else "enabled"
 
 
-def _say(account: AccountRecord, told: str) -> None:
+def _say(account: "AccountRecord", told: str) -> None:
     err.print(f"{account.name} {told}", markup=False)

@@ -13,6 +13,12 @@ def worklist(context: typer.Context, supervisor: SupervisorPid = None) -> None:
 
     Example: `fracture-screen --config settings.toml worklist`
     """
+    from worker.logs import configure_logging
+    from worker.ports import require_free, worklist_port
+
+    configure_logging("worklist")
+    settings = settings_of(context)
+    require_free([worklist_port(settings)])
     from worker.worklist_parts import run_worklist
 
-    run_service(lambda: run_worklist(settings_of(context)), supervisor)
+    run_service(lambda: run_worklist(settings), supervisor)

@@ -10,9 +10,9 @@ import redis
 from kombu.exceptions import OperationalError
 from sqlalchemy.engine import make_url
 
-from worker.app import queue_depth
 from worker.doctor.finding import Verdict, failed, ok, warning
 from worker.doctor.site import Site
+from worker.queues import queue_depth
 from worker.settings import Settings
 
 OLDEST_REDIS = 6

@@ -109,7 +109,7 @@ def _judge_refusal(settings: Settings, caller: Caller, error: AssociationFailed)
 
 
 def _not_open(host: str, port: int) -> Verdict:
-    """Free, as `reception.require_free_ports` tries it."""
+    """Free, as `worker.ports.require_free` tries it."""
     try:
         with socket.create_server((host, port)):
             return _STOPPED

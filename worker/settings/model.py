@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from models.bundle import DEFAULT_BUNDLE
+from models.shipped import DEFAULT_BUNDLE
 from worker.settings.fields import PositiveSeconds, Section
 
 

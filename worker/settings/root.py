@@ -11,11 +11,10 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from worker.settings.delivery import DeliverySettings
 from worker.settings.destinations import Destination
+from worker.settings.fields import home_expanded
 from worker.settings.hl7 import Hl7Receiver
 from worker.settings.limits import LimitSettings
 from worker.settings.listener import ListenerSettings
@@ -47,7 +46,7 @@ class Settings(BaseSettings):
     data_folder: Path = Field(
         Path("fracture-screen-data"),
         description="Everything that must last: spool, results, and the embedded database and "
-        "broker.",
+        "broker. As in every path, `~` is the home of the user that runs it.",
     )
     database_url: str = Field(
         "",
@@ -114,6 +113,11 @@ class Settings(BaseSettings):
         _require_known_sources(self.schedules, self.sources)
         _require_lease_longer_than_decoder(self.study, self.limits)
         return self
+
+    @field_validator("*")
+    @classmethod
+    def _expand_home(cls, value: Any) -> Any:  # Any: of every field
+        return home_expanded(value)
 
     @field_validator("database_url")
     @classmethod
@@ -222,9 +226,13 @@ def _require_lease_longer_than_decoder(study: StudySettings, limits: LimitSettin
 
 def _checked_url(value: str) -> str:
     """Refuse what is no URL here: later errors might show the password in it."""
+    if not value:
+        return value
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     try:
-        if value:
-            make_url(value)
+        make_url(value)
     except (ArgumentError, ValueError):
         raise ValueError(
             "is no URL of the form scheme://user:password@host:port/name; "

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from worker.settings.fields import home_expanded
+
 _URLS = ("database_url", "broker_url")
 
 
@@ -19,7 +21,7 @@ def read_url_files(values: Mapping[str, object]) -> dict[str, str]:
             continue  # not set, or of a kind that its own field refuses
         if values.get(name):
             raise ValueError(f"{name} and {name}_file are both set; keep one")
-        urls[name] = _read(f"{name}_file", Path(stated))
+        urls[name] = _read(f"{name}_file", home_expanded(Path(stated)))
     return urls
 
 

@@ -4,7 +4,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 from pydantic import Field, field_validator, model_validator
 
 from worker.settings.fields import PositiveSeconds, Section
@@ -47,12 +46,16 @@ class WebhookReceiver(Section):
     @field_validator("url", "worklist_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
+        if not value:
+            return value
+        import httpx  # here, since few settings hold an address
+
         parts = urlsplit(value)
         try:
             httpx.URL(value)
         except httpx.InvalidURL:
             raise ValueError("is no address that can be called") from None
-        if value and (parts.scheme not in ("https", "http") or not parts.hostname):
+        if parts.scheme not in ("https", "http") or not parts.hostname:
             raise ValueError("must be an address such as https://host/path")
         if parts.username or parts.password:
             raise ValueError("must hold no user or password: requests are signed, see secret_file")

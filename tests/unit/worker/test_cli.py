@@ -75,7 +75,9 @@ def test_a_worker_for_a_destination_that_is_not_set_is_refused_with_those_that_a
     options = ("--queue", "delivery", "--destination", "pasc")
     done = run_command("--config", str(config), "work", *options)
     assert done.returncode == 2
-    assert done.stderr.strip() == "error: no destination is called 'pasc'; the settings have: pacs"
+    event = json.loads(done.stderr)
+    assert event["event"] == "service_failed"
+    assert event["reason"] == "no destination is called 'pasc'; the settings have: pacs"
 
 
 def test_settings_that_cannot_be_used_end_every_command_without_a_trace(tmp_path: Path) -> None:

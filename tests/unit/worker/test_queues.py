@@ -6,16 +6,14 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.app import (
+from worker.app import make_celery, publish_confirmation, publish_delivery
+from worker.queues import (
     BACKLOG_QUEUE,
     DELIVERY_QUEUE,
     QUEUES,
     SWEEP_QUEUE,
     TRIAGE_QUEUE,
     delivery_queue,
-    make_celery,
-    publish_confirmation,
-    publish_delivery,
     queue_depth,
     queue_names,
 )

@@ -270,3 +270,21 @@ def test_whatever_passes_as_an_ae_title_can_be_sent(text: str) -> None:
     assert text.isprintable()
     assert text.strip()
     assert "\\" not in text
+
+
+def test_a_tilde_in_a_path_is_the_home_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    file = write(tmp_path, 'data_folder = "~/screen"\n[model]\nbundle = "~/bundle"\n')
+    settings = load_settings(file)
+    assert settings.data_folder == tmp_path / "home" / "screen"
+    assert settings.model.bundle == tmp_path / "home" / "bundle"
+    monkeypatch.setenv("FRACTURE_SCREEN_DATA_FOLDER", "~/other")
+    assert load_settings(file).data_folder == tmp_path / "home" / "other"
+
+
+def test_the_home_of_a_user_that_is_not_there_is_told(tmp_path: Path) -> None:
+    told = refusal(tmp_path, 'data_folder = "~nobody-of-this-name/data"\n')
+    assert "data_folder" in told
+    assert "write the whole path" in told

@@ -12,12 +12,12 @@ from worker.demo import DemoResult, DemoStudy
 from worker.offline import Row
 from worker.settings import MonitorSettings, load_settings
 from worker.settings.worklist import WorklistSettings
+from worker.settings_table import settings_in_force
+from worker.status import print_status
 from worker.tables import (
     print_demo,
     print_screen,
-    print_status,
     screen_summary,
-    settings_in_force,
 )
 
 STATUS = {

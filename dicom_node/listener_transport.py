@@ -48,6 +48,9 @@ HALF_OPEN_PER_PEER = 16
 HALF_OPEN_IN_ALL = 256
 """Connections of all addresses that have requested no association yet."""
 
+_TIMEOUT_SLACK_S = 0.05
+"""How much later than its deadline a read may end."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -211,6 +214,7 @@ class _BoundedSocket(FragmentSocket):
         self._closes_at = math.inf
         self._bytes_left = math.inf
         self._unread = bytearray()
+        self._timeout_s = math.inf
 
     def linger(self) -> None:
         """Read on for LINGER_S seconds and LINGER_BYTES; the standard allows as long as ARTIM."""
@@ -259,14 +263,20 @@ class _BoundedSocket(FragmentSocket):
         read = 0
         try:
             while read < len(view):
-                connection.settimeout(max(deadline - time.monotonic(), 0.001))
+                self._set_timeout(max(deadline - time.monotonic(), 0.001))
                 count = connection.recv_into(view[read:])
                 if not count:
                     break
                 read += count
             return read
         finally:
-            connection.settimeout(PDU_DEADLINE_S)
+            self._set_timeout(PDU_DEADLINE_S)
+
+    def _set_timeout(self, timeout_s: float) -> None:
+        # A system call each time: left out for what passes while a PDU arrives at once.
+        if not 0 <= self._timeout_s - timeout_s < _TIMEOUT_SLACK_S:
+            cast(socket.socket, self.socket).settimeout(timeout_s)
+            self._timeout_s = timeout_s
 
     @property
     def _requested(self) -> bool:

@@ -211,6 +211,8 @@ def test_a_slow_disk_is_no_silent_peer(node: Node, monkeypatch: pytest.MonkeyPat
         node.may_take.set()
 
         assert _status(wire.read_pdu(peer)) == 0x0000
+        peer.sendall(wire.pdu(4, COMMAND + FIRST + SECOND))
+        assert _status(wire.read_pdu(peer)) == 0x0000
 
 
 def test_a_response_keeps_to_the_peers_largest_pdu(node: Node) -> None:

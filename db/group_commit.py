@@ -4,18 +4,11 @@ Nobody waits for company: whoever comes while a transaction commits is in the ne
 """
 
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import Engine
-from sqlalchemy.orm import Session
-
-from db import intake
 from db.errors import LedgerError
 from db.ledger import Ledger
 from db.records import NewInstance, Registration
-from db.session import database_errors
 
 
 @dataclass(slots=True, eq=False)
@@ -32,10 +25,8 @@ class _Entry:
 class GroupCommit:
     """`register_instance` as the ledger's, from several threads at once with fewer commits."""
 
-    def __init__(self, engine: Engine, ledger: Ledger, clock: Callable[[], datetime]) -> None:
-        self._engine = engine
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._clock = clock
         self._waiting: list[_Entry] = []
         self._list_lock = threading.Lock()
         self._turn = threading.Lock()
@@ -60,7 +51,7 @@ class GroupCommit:
         entries.sort(key=lambda each: (each.instance.study_instance_uid, each.instance.sha256))
         if len(entries) > 1:
             try:
-                found = self._register_together([each.instance for each in entries])
+                found = self._ledger.register_together([each.instance for each in entries])
             except LedgerError:
                 pass  # one of them is in the way of the others: each by itself tells which
             else:
@@ -72,7 +63,3 @@ class GroupCommit:
                 entry.registration = self._ledger.register_instance(entry.instance)
             except LedgerError as error:
                 entry.error = error
-
-    def _register_together(self, instances: Sequence[NewInstance]) -> list[Registration]:
-        with database_errors(), Session(self._engine) as session, session.begin():
-            return [intake.register_instance(session, one, self._clock()) for one in instances]

@@ -1,11 +1,10 @@
 """Received instances: their registration, and what the reconciler asks of them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import Row, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.records import NewInstance, Registration, RegistrationKind
@@ -17,12 +16,30 @@ _instances, _studies = cast(Table, Instance.__table__), cast(Table, Study.__tabl
 _sweep_studies = cast(Table, SweepStudy.__table__)
 
 # Made once and without the ORM: an instance is registered before its sender gets an answer.
-_KNOWN = select(_instances.c.sha256, _instances.c.study_id, _instances.c.purged_at).where(
-    _instances.c.sop_instance_uid == bindparam("sop_instance_uid")
+_KNOWN = select(
+    _instances.c.sop_instance_uid,
+    _instances.c.sha256,
+    _instances.c.study_id,
+    _instances.c.purged_at,
+).where(_instances.c.sop_instance_uid.in_(bindparam("sop_instance_uids", expanding=True)))
+_SWEEP_THAT_FETCHES = (
+    select(_sweep_studies.c.sweep_id)
+    .where(
+        _sweep_studies.c.study_instance_uid == bindparam("uid"),
+        _sweep_studies.c.state == SweepStudyState.FETCHING,
+        _sweep_studies.c.next_attempt_at > bindparam("now"),
+    )
+    .order_by(_sweep_studies.c.sweep_id)
+    .limit(1)
 )
 _STUDY = (
-    select(_studies.c.id, _studies.c.state, _studies.c.sweep_id)
-    .where(_studies.c.study_instance_uid == bindparam("study_instance_uid"))
+    select(
+        _studies.c.id,
+        _studies.c.state,
+        _studies.c.sweep_id,
+        _SWEEP_THAT_FETCHES.scalar_subquery().label("fetching_sweep_id"),
+    )
+    .where(_studies.c.study_instance_uid == bindparam("uid"))
     .with_for_update()
 )
 _TOUCH_STUDY = (
@@ -30,17 +47,8 @@ _TOUCH_STUDY = (
     .where(_studies.c.id == bindparam("study_id"))
     .values(last_instance_at=bindparam("now"), sweep_id=bindparam("sweep"))
 )
-_SWEEP_THAT_FETCHES = (
-    select(_sweep_studies.c.sweep_id)
-    .where(
-        _sweep_studies.c.study_instance_uid == bindparam("study_instance_uid"),
-        _sweep_studies.c.state == SweepStudyState.FETCHING,
-        _sweep_studies.c.next_attempt_at > bindparam("now"),
-    )
-    .order_by(_sweep_studies.c.sweep_id)
-    .limit(1)
-)
-_ADD_INSTANCE = insert(_instances)
+_ADD_STUDY = insert(_studies)
+_ADD_INSTANCES = insert(_instances)
 _BRING_BACK = (
     update(_instances)
     .where(_instances.c.sop_instance_uid == bindparam("uid"), _instances.c.purged_at.is_not(None))
@@ -48,35 +56,126 @@ _BRING_BACK = (
 )
 
 
-def register_instance(session: Session, instance: NewInstance, now: datetime) -> Registration:
-    """Store an instance. IntegrityError: another transaction stored its UID or study just now.
+def register_instances(
+    connection: Connection, instances: Sequence[NewInstance], now: datetime
+) -> list[Registration]:
+    """Store instances in the transaction of `connection`; return what became of each.
 
     One that was purged comes back, if its bytes are the same; it opens its study as a new one.
+    IntegrityError: another transaction stored the UID or the study of one of them just now.
     """
-    connection = session.connection()
-    known = connection.execute(_KNOWN, {"sop_instance_uid": instance.sop_instance_uid}).first()
-    if known is not None:
-        if known.sha256 != instance.sha256:
-            return Registration(RegistrationKind.CONFLICT, known.study_id)
-        if known.purged_at is not None and _bring_back(session, instance, now):
-            return Registration(RegistrationKind.ACCEPTED, known.study_id)
-        return Registration(RegistrationKind.DUPLICATE, known.study_id)
-    study_id = _open_study(session, instance, now)
-    columns = asdict(instance)
-    del columns["study_instance_uid"]
-    connection.execute(_ADD_INSTANCE, {"study_id": study_id, "received_at": now, **columns})
-    return Registration(RegistrationKind.ACCEPTED, study_id)
+    return _Registrations(connection, instances, now).registered()
 
 
-def _bring_back(session: Session, instance: NewInstance, now: datetime) -> bool:
-    """The study's lock first, as purging takes it; False: another sender was quicker."""
-    connection = session.connection()
-    connection.execute(_STUDY, {"study_instance_uid": instance.study_instance_uid})
-    back = {"uid": instance.sop_instance_uid, "new_path": instance.path, "now": now}
-    if not connection.execute(_BRING_BACK, back).rowcount:
-        return False
-    _open_study(session, instance, now)
-    return True
+class _Registrations:
+    """Instances that are registered in one transaction, each study opened once for all of them."""
+
+    def __init__(
+        self, connection: Connection, instances: Sequence[NewInstance], now: datetime
+    ) -> None:
+        self._connection = connection
+        self._instances = instances
+        self._now = now
+        self._known: dict[str, tuple[str, int, datetime | None]] = {}
+        self._open_studies: dict[str, int] = {}
+        self._new_rows: list[dict[str, object]] = []
+
+    def registered(self) -> list[Registration]:
+        uids = [instance.sop_instance_uid for instance in self._instances]
+        for uid, *known in self._connection.execute(_KNOWN, {"sop_instance_uids": uids}):
+            self._known[uid] = known[0], known[1], known[2]
+        registrations = [self._register(instance) for instance in self._instances]
+        if self._new_rows:
+            self._connection.execute(_ADD_INSTANCES, self._new_rows)
+        return registrations
+
+    def _register(self, instance: NewInstance) -> Registration:
+        known = self._known.get(instance.sop_instance_uid)
+        if known is None:
+            study_id = self._opened_study(instance)
+            self._new_rows.append(_row(instance, study_id, self._now))
+            self._known[instance.sop_instance_uid] = instance.sha256, study_id, None
+            return Registration(RegistrationKind.ACCEPTED, study_id)
+        sha256, study_id, purged_at = known
+        if sha256 != instance.sha256:
+            return Registration(RegistrationKind.CONFLICT, study_id)
+        if purged_at is not None and self._bring_back(instance):
+            self._known[instance.sop_instance_uid] = sha256, study_id, None
+            return Registration(RegistrationKind.ACCEPTED, study_id)
+        return Registration(RegistrationKind.DUPLICATE, study_id)
+
+    def _bring_back(self, instance: NewInstance) -> bool:
+        """The study's lock first, as purging takes it; False: another sender was quicker."""
+        study = {"uid": instance.study_instance_uid, "now": self._now}
+        self._connection.execute(_STUDY, study)
+        back = {"uid": instance.sop_instance_uid, "new_path": instance.path, "now": self._now}
+        if not self._connection.execute(_BRING_BACK, back).rowcount:
+            return False
+        self._opened_study(instance)
+        return True
+
+    def _opened_study(self, instance: NewInstance) -> int:
+        uid = instance.study_instance_uid
+        if uid not in self._open_studies:
+            self._open_studies[uid] = _open_study(self._connection, instance, self._now)
+        return self._open_studies[uid]
+
+
+def _row(instance: NewInstance, study_id: int, now: datetime) -> dict[str, object]:
+    return {
+        "study_id": study_id,
+        "series_instance_uid": instance.series_instance_uid,
+        "sop_instance_uid": instance.sop_instance_uid,
+        "sop_class_uid": instance.sop_class_uid,
+        "transfer_syntax_uid": instance.transfer_syntax_uid,
+        "calling_ae_title": instance.calling_ae_title,
+        "path": instance.path,
+        "sha256": instance.sha256,
+        "size": instance.size,
+        "received_at": now,
+    }
+
+
+def _open_study(connection: Connection, instance: NewInstance, now: datetime) -> int:
+    sought = {"uid": instance.study_instance_uid, "now": now}
+    study = connection.execute(_STUDY, sought).first()
+    if study is None:
+        sweep_id = connection.execute(_SWEEP_THAT_FETCHES, sought).scalar()
+        return _add_study(connection, instance, sweep_id, now)
+    at_rest = study.state in CONCLUDED
+    # What came by itself stays triage while it is under way, and one instance of it makes it so.
+    sweep_id = study.fetching_sweep_id if at_rest or study.sweep_id is not None else None
+    connection.execute(_TOUCH_STUDY, {"study_id": study.id, "now": now, "sweep": sweep_id})
+    if study.state != StudyState.RECEIVING:
+        _reopen(connection, study.id, study.state, now)
+    return int(study.id)
+
+
+def _add_study(
+    connection: Connection, instance: NewInstance, sweep_id: int | None, now: datetime
+) -> int:
+    columns = {
+        "study_instance_uid": instance.study_instance_uid,
+        "state": StudyState.RECEIVING,
+        "calling_ae_title": instance.calling_ae_title,
+        "received_at": now,
+        "last_instance_at": now,
+        "state_changed_at": now,
+        "sweep_id": sweep_id,
+    }
+    added = connection.execute(_ADD_STUDY, columns).inserted_primary_key
+    return int(cast(Row[int], added)[0])
+
+
+def _reopen(connection: Connection, study_id: int, state: StudyState, now: datetime) -> None:
+    changes: dict[str, object] = {}
+    if state in CONCLUDED:
+        changes = dict(NEXT_REVISION)
+    elif state == StudyState.SCREENING:
+        changes = {"interruptions": Study.interruptions + 1}
+    with Session(connection) as session:  # leaves the transaction to its owner
+        move_studies(session, state, StudyState.RECEIVING, now, Study.id == study_id, **changes)
+        session.commit()
 
 
 def known_path(session: Session, relative_path: str) -> bool:
@@ -96,43 +195,3 @@ def instance_paths(session: Session, after: int, limit: int) -> Sequence[Row[int
         .order_by(Instance.id)
         .limit(limit)
     ).all()
-
-
-def _open_study(session: Session, instance: NewInstance, now: datetime) -> int:
-    connection = session.connection()
-    study = connection.execute(_STUDY, {"study_instance_uid": instance.study_instance_uid}).first()
-    asked_for = {"study_instance_uid": instance.study_instance_uid, "now": now}
-    sweep_id = connection.execute(_SWEEP_THAT_FETCHES, asked_for).scalar()
-    if study is None:
-        return _new_study(session, instance, sweep_id, now)
-    at_rest = study.state in CONCLUDED
-    # What came by itself stays triage while it is under way, and one instance of it makes it so.
-    sweep_id = sweep_id if at_rest or study.sweep_id is not None else None
-    connection.execute(_TOUCH_STUDY, {"study_id": study.id, "now": now, "sweep": sweep_id})
-    if study.state != StudyState.RECEIVING:
-        _reopen(session, study.id, study.state, now)
-    return int(study.id)
-
-
-def _new_study(session: Session, instance: NewInstance, sweep_id: int | None, now: datetime) -> int:
-    study = Study(
-        study_instance_uid=instance.study_instance_uid,
-        state=StudyState.RECEIVING,
-        calling_ae_title=instance.calling_ae_title,
-        received_at=now,
-        last_instance_at=now,
-        state_changed_at=now,
-        sweep_id=sweep_id,
-    )
-    session.add(study)
-    session.flush()
-    return study.id
-
-
-def _reopen(session: Session, study_id: int, state: StudyState, now: datetime) -> None:
-    changes: dict[str, object] = {}
-    if state in CONCLUDED:
-        changes = dict(NEXT_REVISION)
-    elif state == StudyState.SCREENING:
-        changes = {"interruptions": Study.interruptions + 1}
-    move_studies(session, state, StudyState.RECEIVING, now, Study.id == study_id, **changes)

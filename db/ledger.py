@@ -4,7 +4,7 @@ What the transactions do stands in `intake`, `queueing`, `conclusions`, `deliver
 `confirmations`, `circuits`, `dead_letters` and `overview`.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -70,12 +70,18 @@ class Ledger:
         """
         for _ in range(_REGISTRATION_TRIES - 1):
             try:
-                with self._transaction() as session:
-                    return intake.register_instance(session, instance, self._clock())
+                return self.register_together([instance])[0]
             except LedgerInconsistent:
                 continue
-        with self._transaction() as session:
-            return intake.register_instance(session, instance, self._clock())
+        return self.register_together([instance])[0]
+
+    def register_together(self, instances: Sequence[NewInstance]) -> list[Registration]:
+        """Store instances in one transaction; what became of each.
+
+        LedgerInconsistent: nothing was stored, because of one of them.
+        """
+        with database_errors(), self._engine.begin() as connection:
+            return intake.register_instances(connection, instances, self._clock())
 
     def known_path(self, relative_path: str) -> bool:
         """Whether some instance's file stands at this path."""

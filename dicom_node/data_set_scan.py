@@ -62,8 +62,8 @@ class _Budget:
             raise MalformedInstance(f"more than {_MAX_ELEMENTS} elements")
 
 
-def scan_data_set(encoded: memoryview, *, implicit_vr: bool) -> DataSetUids:
-    """The UIDs of an encoded data set whose every length is accounted for to the last byte.
+def scan_data_set(encoded: memoryview, *, implicit_vr: bool) -> tuple[DataSetUids, int]:
+    """UIDs of an encoded data set whose every length is accounted for, bytes before its pixels.
 
     Raises MalformedInstance (0xC000) when it is truncated, has trailing bytes, nests more than 64
     sequences or has more than 250,000 elements (each costs whoever parses it some 500 bytes); and
@@ -74,15 +74,17 @@ def scan_data_set(encoded: memoryview, *, implicit_vr: bool) -> DataSetUids:
     position = 0
     budget = _Budget()
     pixels_seen = False
+    header_size = len(encoded)
     implicit_vr = _is_implicit(encoded, stated=implicit_vr)
     while position < len(encoded):
         header = _read_header(encoded, position, budget, implicit_vr=implicit_vr)
         _require_in_place(header.tag, pixels_seen=pixels_seen)
-        pixels_seen |= header.tag in _PIXELS
+        if header.tag in _PIXELS and not pixels_seen:
+            pixels_seen, header_size = True, position
         position = _skip_value(encoded, header, budget, implicit_vr=implicit_vr, depth=0)
         if header.tag in _IDENTIFIERS and header.length != _UNDEFINED:
             found[header.tag] = _uid(encoded, header)
-    return DataSetUids(*(found.get(tag, "") for tag in _IDENTIFIERS))
+    return DataSetUids(*(found.get(tag, "") for tag in _IDENTIFIERS)), header_size
 
 
 def _is_implicit(encoded: memoryview, *, stated: bool) -> bool:

@@ -7,13 +7,13 @@ from pydicom import Dataset
 from dicom_node.errors import UnreadableInstance
 from dicom_node.header import split_file
 from dicom_node.incoming import Announced, IncomingDataSet
-from dicom_node.receiver import Receiver
+from dicom_node.receiver import Answer, Receiver
 
 _PIECE = 1024 * 1024
 
 
-def take_in(path: Path, receiver: Receiver, header: Dataset, sender: str) -> Dataset:
-    """The C-STORE response that a sender of the file would get.
+def take_in(path: Path, receiver: Receiver, header: Dataset, sender: str) -> Answer:
+    """The answer that a sender of the file would get.
 
     The data set's bytes are taken as they are; file meta information is ours, so that the digest is
     that of the same instance received by C-STORE.

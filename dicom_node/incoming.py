@@ -1,18 +1,21 @@
 """A data set on its way in: to the spool as it arrives, judged once it is whole."""
 
-import threading
+import struct
 from dataclasses import dataclass
 
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID, ImplicitVRLittleEndian
+from pydicom.uid import ImplicitVRLittleEndian
 
 from dicom_node.errors import DATA_SET_MISMATCH, DicomNodeError, MalformedInstance
 from dicom_node.instance import ReceivedInstance
-from dicom_node.received import check_uid, identify
+from dicom_node.received import check_uid, identify, is_own_file
+from dicom_node.result_file import MANUFACTURER
 from dicom_node.spool import Spool, SpoolWriter
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+_PREAMBLE = b"\0" * 128 + b"DICM"
+_GROUP_LENGTH = struct.Struct("<HH2sHL")
+_MEDIA_STORAGE = struct.Struct("<HH2s2xL2s")
+_SHORT_ELEMENT = struct.Struct("<HH2sH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +30,9 @@ class Announced:
 
 
 class IncomingDataSet:
-    """Stands in for the file of pynetdicom's chunked reception; `refusal` if it's unwanted anyway.
+    """The data set of a C-STORE request; with a `refusal` it is unwanted anyway.
 
     Writing never raises: the peer sends on to the end in any case, and `store` says what was wrong.
-    One thread writes and closes, when its association ends; another stores.
     """
 
     def __init__(
@@ -39,16 +41,10 @@ class IncomingDataSet:
         self._announced = announced
         self._error = refusal
         self._writer: SpoolWriter | None = None
-        self._storing = threading.Lock()
         self._head_size = 0
         self._size = 0
         if refusal is None:
             self._begin(spool)
-
-    @property
-    def name(self) -> str:
-        """A path that is gone after `close`; pynetdicom removes it once more."""
-        return "" if self._writer is None else str(self._writer.temporary)
 
     @property
     def association_id(self) -> str:
@@ -59,14 +55,6 @@ class IncomingDataSet:
     def size(self) -> int:
         """Bytes of the data set so far."""
         return self._size
-
-    @property
-    def file(self) -> "IncomingDataSet":
-        """pynetdicom flushes the file within."""
-        return self
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
 
     def write(self, piece: bytes | memoryview) -> None:
         """Add the next bytes of the data set."""
@@ -80,23 +68,23 @@ class IncomingDataSet:
 
     def store(self) -> ReceivedInstance:
         """Make it durable. Raises MalformedInstance or SpoolError; then nothing of it is left."""
-        with self._storing:
-            if self._writer is None or self._error is not None or not self._size:
-                raise self._error or MalformedInstance("the request has no data set")
-            return self._stored(self._writer)
+        if self._writer is None or self._error is not None or not self._size:
+            raise self._error or MalformedInstance("the request has no data set")
+        return self._stored(self._writer)
 
     def close(self) -> None:
-        """Remove what was not stored; what is being stored is stored first."""
-        with self._storing:
-            if self._writer is not None:
-                self._writer.discard()
-            self._error = self._error or MalformedInstance("the association has ended")
+        """Remove what was not stored."""
+        if self._writer is not None:
+            self._writer.discard()
+        self._error = self._error or MalformedInstance("the association has ended")
 
     def _stored(self, writer: SpoolWriter) -> ReceivedInstance:
         announced = self._announced
         implicit_vr = announced.transfer_syntax_uid == ImplicitVRLittleEndian
         with writer.written() as whole, whole[self._head_size :] as encoded:
-            uids = identify(encoded, implicit_vr=implicit_vr)
+            uids, header_size = identify(encoded, implicit_vr=implicit_vr)
+            # Parsed only where our name is in it: nearly everything comes from other equipment.
+            names_us = MANUFACTURER.encode() in bytes(encoded[:header_size])
         if (uids.sop_class_uid, uids.sop_instance_uid) != (
             announced.sop_class_uid,
             announced.sop_instance_uid,
@@ -115,6 +103,7 @@ class IncomingDataSet:
             path=spooled.path,
             sha256=spooled.sha256,
             size=spooled.size,
+            is_own_result=names_us and is_own_file(spooled.path),
             association_id=announced.association_id,
         )
 
@@ -135,13 +124,19 @@ def file_head(announced: Announced) -> bytes:
 
     So the digest of a file tells whether the same bytes came again, from whatever AE.
     """
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(announced.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(announced.sop_instance_uid)
-    meta.TransferSyntaxUID = UID(announced.transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    buffer = DicomBytesIO()
-    buffer.write(b"\0" * 128 + b"DICM")
-    write_file_meta_info(buffer, meta)
-    return buffer.getvalue()
+    meta = (
+        _MEDIA_STORAGE.pack(2, 0x0001, b"OB", 2, b"\0\1")
+        + _meta_element(0x0002, b"UI", announced.sop_class_uid)
+        + _meta_element(0x0003, b"UI", announced.sop_instance_uid)
+        + _meta_element(0x0010, b"UI", announced.transfer_syntax_uid)
+        + _meta_element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
+        + _meta_element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME)
+    )
+    return _PREAMBLE + _GROUP_LENGTH.pack(2, 0x0000, b"UL", 4, len(meta)) + meta
+
+
+def _meta_element(number: int, vr: bytes, value: str) -> bytes:
+    encoded = value.encode("ascii")
+    if len(encoded) % 2:
+        encoded += b"\0" if vr == b"UI" else b" "
+    return _SHORT_ELEMENT.pack(2, number, vr, len(encoded)) + encoded

@@ -9,8 +9,8 @@ class ReceivedInstance:
     """One instance that lies durably in the spool.
 
     `path` is absolute or as given by the spool; `sha256` is the hex digest and `size` the length in
-    bytes of the whole file. `association_id` tells in the log on which association of our listener
-    it came; empty: on none.
+    bytes of the whole file. `is_own_result`: we made it, and a PACS routed it back.
+    `association_id` tells in the log on which association of our listener it came; empty: on none.
     """
 
     study_instance_uid: str
@@ -22,6 +22,7 @@ class ReceivedInstance:
     path: Path
     sha256: str
     size: int
+    is_own_result: bool = False
     association_id: str = ""
 
 

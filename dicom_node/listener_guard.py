@@ -27,7 +27,6 @@ from dicom_node.access import (
     toml_to_admit,
 )
 from dicom_node.listener_transport import ListenerAE, caller_certificate, let_linger
-from dicom_node.listener_upper_layer import DataSetFile
 
 MIB = 1024 * 1024
 
@@ -115,15 +114,36 @@ class ListenerGuard:
             return
         excess = self._excess(event.assoc)
         if excess is not None:
-            self._aborted.add(event.assoc)
-            _log.error(
-                "association_aborted",
-                association=self.association_id(event.assoc),
-                reason=excess,
-                peer=event.assoc.requestor.address,
+            self._abort(event.assoc, excess)
+
+    def may_go_on(self, association: Association, began: float, size: int) -> bool:
+        """Whether a C-STORE request may go on, which `began` (monotonic) and has `size` bytes.
+
+        Otherwise its association is aborted.
+        """
+        if size > self._limits.instance_bytes:
+            self._abort(
+                association, f"an instance of more than {self._limits.instance_bytes} bytes"
             )
-            let_linger(event.assoc)
-            event.assoc.abort(block=False)
+        elif time.monotonic() - began > self._limits.message_s:
+            self._abort(association, self._too_slow())
+        return association not in self._aborted
+
+    def _abort(self, association: Association, reason: str) -> None:
+        if association in self._aborted:
+            return
+        self._aborted.add(association)
+        _log.error(
+            "association_aborted",
+            association=self.association_id(association),
+            reason=reason,
+            peer=association.requestor.address,
+        )
+        let_linger(association)
+        association.abort(block=False)
+
+    def _too_slow(self) -> str:
+        return f"a message that takes longer than {self._limits.message_s:g} s"
 
     def _excess(self, association: Association) -> str | None:
         message = association.dimse.message
@@ -134,14 +154,11 @@ class ListenerGuard:
                 return "requests sent without waiting for the answers"
             return None
         if now - self._message_began.get(association, now) > self._limits.message_s:
-            return f"a message that takes longer than {self._limits.message_s:g} s"
+            return self._too_slow()
         if message.encoded_command_set.tell() > _COMMAND_SET_CAP:
             return f"a command set of more than {_COMMAND_SET_CAP} bytes"
         if message.data_set is not None and message.data_set.tell() > _IN_MEMORY_CAP:
             return f"a data set of more than {_IN_MEMORY_CAP} bytes that is no instance"
-        instance = cast(DataSetFile | None, message._data_set_file)
-        if instance is not None and instance.size > self._limits.instance_bytes:
-            return f"an instance of more than {self._limits.instance_bytes} bytes"
         return None
 
 

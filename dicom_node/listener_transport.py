@@ -22,7 +22,7 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from dicom_node.access import certificate_names
 from dicom_node.listener_tls import TlsCredentials, shake_hands
-from dicom_node.listener_upper_layer import FragmentSocket, OpenDataSet, quicken
+from dicom_node.listener_upper_layer import FragmentSocket, Stores, quicken
 
 REQUEST_DEADLINE_S = 10
 """Seconds that a connection has to request its association (ARTIM, PS3.8 9.1.5)."""
@@ -47,6 +47,9 @@ HALF_OPEN_PER_PEER = 16
 
 HALF_OPEN_IN_ALL = 256
 """Connections of all addresses that have requested no association yet."""
+
+_TIMEOUT_SLACK_S = 0.05
+"""How much later than its deadline a read may end."""
 
 _log = structlog.get_logger(__name__)
 
@@ -78,9 +81,9 @@ class ListenerAE(AE):
 class ListenerServer(ThreadedAssociationServer):
     """Accepts connections; closes at once those of a peer that holds too many unused ones.
 
-    The data sets of C-STORE requests go where `open_data_set` says. With `tls`, every connection
-    starts with a handshake, in its own thread. With `reuse_port`, several processes may listen on
-    the port and the kernel shares connections out among them.
+    C-STORE requests go to `stores`. With `tls`, every connection starts with a handshake, in its
+    own thread. With `reuse_port`, several processes may listen on the port and the kernel shares
+    connections out among them.
     """
 
     request_queue_size = 128
@@ -92,13 +95,13 @@ class ListenerServer(ThreadedAssociationServer):
         ae: AE,
         address: tuple[str, int],
         handlers: Sequence[evt.EventHandlerType],
-        open_data_set: OpenDataSet,
+        stores: Stores[Any],
         *,
         tls: TlsCredentials | None = None,
         reuse_port: bool = False,
     ) -> None:
         self.tls = tls
-        self.open_data_set = open_data_set
+        self.stores = stores
         self.allow_reuse_port = reuse_port
         # Connections that have no association yet: its thread hasn't begun, or they shake hands.
         self._new: dict[socket.socket, str] = {}
@@ -193,7 +196,7 @@ class ListenerServer(ThreadedAssociationServer):
 class _BoundedHandler(RequestHandler):
     def _create_association(self) -> Association:
         association = super()._create_association()
-        quicken(association, cast(ListenerServer, self.server).open_data_set)
+        quicken(association, cast(ListenerServer, self.server).stores)
         cap = max(ASSOCIATION_PDU_CAP, self.ae.maximum_pdu_size + 1024)
         association.dul.socket = _BoundedSocket(association, self.request, cap)
         return association
@@ -210,7 +213,8 @@ class _BoundedSocket(FragmentSocket):
         self._cap = cap
         self._closes_at = math.inf
         self._bytes_left = math.inf
-        self._unread = b""
+        self._unread = bytearray()
+        self._timeout_s = math.inf
 
     def linger(self) -> None:
         """Read on for LINGER_S seconds and LINGER_BYTES; the standard allows as long as ARTIM."""
@@ -220,13 +224,18 @@ class _BoundedSocket(FragmentSocket):
     @property
     def ready(self) -> bool:
         """Whether there is something to be read, as pynetdicom asks before each PDU."""
-        return time.monotonic() < self._closes_at and super().ready
+        return time.monotonic() < self._closes_at and (self.has_unread or super().ready)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether there are bytes that were given back."""
+        return bool(self._unread)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read `nr_bytes`, fewer when the peer closes the connection."""
-        if self._unread:  # a whole PDU header, which is what pynetdicom asks for first
-            head, self._unread = self._unread, b""
-            return bytearray(head)
+        if self._unread:  # whole PDUs or a header: pynetdicom asks for headers, then for the rest
+            head, self._unread = self._unread[:nr_bytes], self._unread[nr_bytes:]
+            return head
         self.require_takeable(nr_bytes)
         buffer = bytearray(nr_bytes)
         with memoryview(buffer) as view:
@@ -235,7 +244,7 @@ class _BoundedSocket(FragmentSocket):
 
     def unread(self, head: bytes | bytearray) -> None:
         """The next `recv` gives these bytes."""
-        self._unread = bytes(head)
+        self._unread = bytearray(head)
 
     def require_takeable(self, nr_bytes: int) -> None:
         """Raise OSError when the next `nr_bytes` are more than are taken."""
@@ -254,14 +263,20 @@ class _BoundedSocket(FragmentSocket):
         read = 0
         try:
             while read < len(view):
-                connection.settimeout(max(deadline - time.monotonic(), 0.001))
+                self._set_timeout(max(deadline - time.monotonic(), 0.001))
                 count = connection.recv_into(view[read:])
                 if not count:
                     break
                 read += count
             return read
         finally:
-            connection.settimeout(PDU_DEADLINE_S)
+            self._set_timeout(PDU_DEADLINE_S)
+
+    def _set_timeout(self, timeout_s: float) -> None:
+        # A system call each time: left out for what passes while a PDU arrives at once.
+        if not 0 <= self._timeout_s - timeout_s < _TIMEOUT_SLACK_S:
+            cast(socket.socket, self.socket).settimeout(timeout_s)
+            self._timeout_s = timeout_s
 
     @property
     def _requested(self) -> bool:

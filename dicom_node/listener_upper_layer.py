@@ -1,5 +1,5 @@
 """pynetdicom's upper layer and DIMSE provider made quick: they sleep until something happens, in
-place of looking every millisecond, and a data set goes where it is stored as it arrives.
+place of looking every millisecond, and C-STORE requests are taken and answered in one thread.
 
 Knows PDUs and fragments (PS3.8 9.3.5 and annex E), nothing of what is stored. What it leans on
 inside pynetdicom is checked by tests/security/test_pynetdicom_internals.py.
@@ -12,18 +12,21 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, cast
-from weakref import WeakSet
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
 
-from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu import P_DATA_TF
-from pynetdicom.pdu_primitives import A_ASSOCIATE, P_DATA
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.service_class import StorageServiceClass
+from pynetdicom.sop_class import uid_to_service_class
 from pynetdicom.transport import AssociationSocket
+
+from dicom_node.receiver import Answer
+from dicom_node.store_command import StoreRequest, encode_store_response, parse_store_request
 
 _WAIT_S = 0.1
 """Longest sleep: how late a timer, or what rings no bell, may be noticed."""
@@ -34,10 +37,11 @@ _P_DATA_TF_TYPE = 0x04
 _PDU_HEADER = struct.Struct(">BxL")
 _PDV_HEADER = struct.Struct(">LBB")
 _COMMAND, _LAST = 0x01, 0x02
+_COMMAND_SET_CAP = 64 * 1024
 
 
-class DataSetFile(Protocol):
-    """Takes a data set as it arrives; stands in for the file of pynetdicom's chunked reception."""
+class DataSet(Protocol):
+    """Takes the data set of a C-STORE request as it arrives."""
 
     @property
     def size(self) -> int:
@@ -50,19 +54,39 @@ class DataSetFile(Protocol):
         """Forget what wasn't stored."""
 
 
-OpenDataSet = Callable[[Association, C_STORE_RQ], DataSetFile]
-"""Where the data set of a request goes whose command set is complete."""
+D = TypeVar("D", bound=DataSet)
+
+
+class Stores(Protocol[D]):
+    """What is done with C-STORE requests; called in the thread of the association's upper layer."""
+
+    def open(self, association: Association, request: StoreRequest) -> D:
+        """Where the data set goes that comes now."""
+
+    def may_go_on(self, association: Association, began: float, size: int) -> bool:
+        """Whether the request may go on, which `began` (monotonic) and has `size` bytes.
+
+        Otherwise its association was aborted.
+        """
+
+    def answer(self, association: Association, data_set: D) -> Answer:
+        """Store what has come; never raises."""
 
 
 class FragmentSocket(AssociationSocket):
     """The socket that the upper layer needs: reads into a buffer, and takes bytes back."""
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether there are bytes that were given back."""
+        raise NotImplementedError
 
     def recv_into(self, view: memoryview) -> int:
         """Fill `view`; fewer bytes when the peer closes the connection. Raises OSError."""
         raise NotImplementedError
 
     def unread(self, head: bytes | bytearray) -> None:
-        """The next `recv` gives these bytes."""
+        """The next calls of `recv` give these bytes, which are whole PDUs or a header."""
         raise NotImplementedError
 
     def require_takeable(self, nr_bytes: int) -> None:
@@ -70,10 +94,10 @@ class FragmentSocket(AssociationSocket):
         raise NotImplementedError
 
 
-def quicken(association: Association, open_data_set: OpenDataSet) -> None:
+def quicken(association: Association, stores: Stores[Any]) -> None:
     """Give an association that hasn't started its quick providers; its socket comes next."""
     association.dimse = _WaitingDimse(association)
-    association.dul = _StreamingUpperLayer(association, open_data_set)
+    association.dul = _StreamingUpperLayer(association, stores)
     # Their setters hand these to the upper layer that was replaced.
     association.acse_timeout = association.acse_timeout
     association.network_timeout = association.network_timeout
@@ -143,14 +167,15 @@ class _WaitingDimse(DIMSEServiceProvider):
 
 
 class _StreamingUpperLayer(DULServiceProvider):
-    def __init__(self, assoc: Association, open_data_set: OpenDataSet) -> None:
+    def __init__(self, assoc: Association, stores: Stores[Any]) -> None:
         super().__init__(assoc)
-        self._open_data_set = open_data_set
+        self._stores = stores
         self._run_loop_delay = 0  # _is_transport_event sleeps
         self._bell: _Bell | None = None
-        self._sending = threading.Lock()
         self._buffer = bytearray()
-        self._files: WeakSet[DataSetFile] = WeakSet()
+        self._command = _Command()
+        self._store: _Store | None = None
+        self._answering = False
         self.to_user_queue = _AnnouncingQueue(cast(_WaitingDimse, assoc.dimse).announce)
 
     def run_reactor(self) -> None:
@@ -160,25 +185,17 @@ class _StreamingUpperLayer(DULServiceProvider):
             super().run_reactor()
         finally:
             self._bell.close()
-            self._close_files()
+            if self._store is not None:  # broken off
+                self._store.data_set.close()
 
     def send_pdu(self, primitive: Any) -> None:
-        """Send a primitive (Any: pynetdicom's union) to the peer: a response at once."""
-        if self._may_send_at_once(primitive):
-            self._send(P_DATA_TF(primitive))
-        else:
-            super().send_pdu(primitive)
-            self._ring()
+        """Send a primitive (Any: pynetdicom's union) to the peer."""
+        super().send_pdu(primitive)
+        self._ring()
 
-    def _may_send_at_once(self, primitive: object) -> bool:
-        if not isinstance(primitive, P_DATA) or self.state_machine.current_state != _DATA_TRANSFER:
-            return False
-        # One thread at a time may use a TLS connection, and that is the upper layer's.
-        return self.socket is not None and not isinstance(self.socket.socket, ssl.SSLSocket)
-
-    def _send(self, pdu: Any) -> None:
-        with self._sending:
-            super()._send(pdu)
+    def idle_timer_expired(self) -> bool:
+        """Whether the peer has been silent for too long; it is while it waits for an answer."""
+        return not self._answering and super().idle_timer_expired()
 
     def kill_dul(self) -> None:
         """End the thread."""
@@ -220,19 +237,16 @@ class _StreamingUpperLayer(DULServiceProvider):
         """Whether to go on at once, though there may be nothing to read from the descriptor."""
         if self.state_machine.current_state == "Sta13":  # reads what is there, then closes
             return True
+        if cast(FragmentSocket, self.socket).has_unread:
+            return True
         return connection.fileno() < 0 or (
             isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
         )
 
     def _read_pdu_data(self) -> None:
-        message = self.assoc.dimse.message
-        stores = isinstance(message, C_STORE_RQ)
-        if not stores or self.state_machine.current_state != _DATA_TRANSFER:
+        if self.state_machine.current_state != _DATA_TRANSFER or self.assoc.dimse.message:
             super()._read_pdu_data()
             return
-        request = cast(C_STORE_RQ, message)
-        if request._data_set_file is None:
-            self._begin_data_set(request)
         try:
             pdu = self._read_data_transfer()
         except OSError:
@@ -242,16 +256,10 @@ class _StreamingUpperLayer(DULServiceProvider):
             super()._read_pdu_data()
             return
         with pdu:
-            self._take(pdu, request)
-
-    def _begin_data_set(self, request: C_STORE_RQ) -> None:
-        file = self._open_data_set(self.assoc, request)
-        self._files.add(file)
-        # Fragments that came in one PDU with the end of the command set.
-        file.write(cast(Any, request.data_set).getvalue())
-        cast(Any, request.data_set).seek(0)
-        cast(Any, request.data_set).truncate()
-        request._data_set_file = cast(Any, file)
+            try:
+                self._take(pdu)
+            except ValueError:
+                self.event_queue.put(_INVALID_PDU)
 
     def _read_data_transfer(self) -> memoryview | None:
         """The variable field of the P-DATA-TF that comes next; None when another PDU comes."""
@@ -269,48 +277,117 @@ class _StreamingUpperLayer(DULServiceProvider):
             raise ConnectionError("the peer closed the connection within a PDU")
         return view
 
-    def _take(self, pdu: memoryview, request: C_STORE_RQ) -> None:
-        evt.trigger(self.assoc, evt.EVT_PDU_RECV, {"pdu": P_DATA_TF()})
-        file = cast(DataSetFile, request._data_set_file)
-        last = False
+    def _take(self, pdu: memoryview) -> None:
+        """Take a P-DATA-TF. Raises ValueError when it doesn't belong into a store's data set."""
+        fragments = _fragments(pdu)
+        if self._store is None:
+            request = self._command.take(pdu, fragments)
+            if request is not None and self._is_ours(request):
+                self._command = _Command()
+                data_set = self._stores.open(self.assoc, request)
+                self._store = _Store(request, data_set, time.monotonic())
+            elif not self._command.may_be_a_store or request is not None:
+                self._give_back()
+                return
+        if self._store is not None:
+            self._take_data(self._store, fragments)
+
+    def _is_ours(self, request: StoreRequest) -> bool:
+        # Others pynetdicom knows how to refuse.
+        accepted = request.context_id in self.assoc._accepted_cx
+        return accepted and uid_to_service_class(request.sop_class_uid) is StorageServiceClass
+
+    def _give_back(self) -> None:
+        """Let pynetdicom read what is no C-STORE request."""
+        held, self._command = self._command.held, _Command()
+        cast(FragmentSocket, self.socket).unread(held)
+        super()._read_pdu_data()
+
+    def _take_data(self, store: "_Store", fragments: Iterator[tuple[int, int, memoryview]]) -> None:
+        is_last = not store.request.has_data_set
+        for context_id, control, fragment in fragments:
+            if is_last or context_id != store.request.context_id or control & _COMMAND:
+                raise ValueError("no fragment of this data set")
+            store.data_set.write(fragment)
+            is_last = bool(control & _LAST)
+        if self._stores.may_go_on(self.assoc, store.began, store.data_set.size) and is_last:
+            self._store = None
+            self._answer(store)
+
+    def _answer(self, store: "_Store") -> None:
+        self._answering = True
         try:
-            for fragment, is_last in _fragments(pdu, cast(int, request.context_id)):
-                if last:
-                    raise ValueError("a fragment after the last one")
-                file.write(fragment)
-                last = is_last
+            answer = self._stores.answer(self.assoc, store.data_set)
+            self._idle_timer.restart()
+        finally:
+            self._answering = False
+        encoded = encode_store_response(store.request, answer.status, answer.error_comment)
+        most = self.assoc.requestor.maximum_length or len(encoded) + _PDV_HEADER.size
+        step = max(most - _PDV_HEADER.size, 1)
+        for start in range(0, len(encoded), step):
+            fragment = encoded[start : start + step]
+            control = _COMMAND | (_LAST if start + step >= len(encoded) else 0)
+            pdv = _PDV_HEADER.pack(len(fragment) + 2, store.request.context_id, control) + fragment
+            cast(FragmentSocket, self.socket).send(
+                _PDU_HEADER.pack(_P_DATA_TF_TYPE, len(pdv)) + pdv
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """A C-STORE request whose data set arrives since `began` (monotonic)."""
+
+    request: StoreRequest
+    data_set: DataSet
+    began: float
+
+
+class _Command:
+    """A command set as it arrives, and the PDUs that it came in."""
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        self.may_be_a_store = True
+        self._encoded = bytearray()
+
+    def take(
+        self, pdu: memoryview, fragments: Iterator[tuple[int, int, memoryview]]
+    ) -> StoreRequest | None:
+        """Take the fragments of a P-DATA-TF up to the last one of the command set.
+
+        The request once it is whole; None: more is to come, or this is no C-STORE request.
+        """
+        self.held += _PDU_HEADER.pack(_P_DATA_TF_TYPE, len(pdu)) + pdu
+        try:
+            for context_id, control, fragment in fragments:
+                if not control & _COMMAND:
+                    break
+                self._encoded += fragment
+                if control & _LAST:
+                    request = parse_store_request(context_id, self._encoded)
+                    self.may_be_a_store = request is not None
+                    return request
+            else:
+                self.may_be_a_store = len(self.held) <= _COMMAND_SET_CAP
+                return None
         except ValueError:
-            self.event_queue.put(_INVALID_PDU)
-            return
-        if last:
-            # pynetdicom does the rest, as if the last fragment were an empty one.
-            self.assoc.dimse.receive_primitive(_empty_last_fragment(request))
-
-    def _close_files(self) -> None:
-        """Those that nobody asked for: their requests were broken off, or never answered."""
-        for file in list(self._files):
-            file.close()
+            pass
+        self.may_be_a_store = False
+        return None
 
 
-def _fragments(pdu: memoryview, context_id: int) -> Iterator[tuple[memoryview, bool]]:
-    """The data set's fragments in a P-DATA-TF, and whether each is the last one.
+def _fragments(pdu: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """Context id, message control header and data of each fragment in a P-DATA-TF.
 
-    Raises ValueError where a length is wrong, or something else than the data set comes.
+    Raises ValueError where a length is wrong.
     """
     position = 0
     while position < len(pdu):
         if position + _PDV_HEADER.size > len(pdu):
             raise ValueError("the PDU ends within a fragment's header")
-        length, context, control = _PDV_HEADER.unpack_from(pdu, position)
+        length, context_id, control = _PDV_HEADER.unpack_from(pdu, position)
         end = position + 4 + length
-        if length < 2 or end > len(pdu) or context != context_id or control & _COMMAND:
-            raise ValueError("no fragment of this data set")
-        yield pdu[position + _PDV_HEADER.size : end], bool(control & _LAST)
+        if length < 2 or end > len(pdu):
+            raise ValueError("a fragment's length is wrong")
+        yield context_id, control, pdu[position + _PDV_HEADER.size : end]
         position = end
-
-
-def _empty_last_fragment(request: C_STORE_RQ) -> P_DATA:
-    primitive = P_DATA()
-    # A list, not a tuple: pynetdicom checks.
-    primitive.presentation_data_value_list = [[request.context_id, bytes([_LAST])]]  # type: ignore[list-item]
-    return primitive

@@ -17,6 +17,7 @@ from dicom_node.data_set_scan import DataSetUids, scan_data_set
 from dicom_node.errors import MalformedInstance, UnreadableInstance
 from dicom_node.header import read_header, split_file
 from dicom_node.instance import ReceivedInstance
+from dicom_node.result_file import is_own_result
 
 _UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 _NOT_SCANNED = (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -31,17 +32,25 @@ def check_uid(uid: str, name: str) -> None:
         raise MalformedInstance(f"{name} {uid[:24]!r} is not a valid UID")
 
 
-def identify(encoded: memoryview, *, implicit_vr: bool) -> DataSetUids:
-    """The UIDs of an encoded little endian data set that is whole and fully identified.
+def identify(encoded: memoryview, *, implicit_vr: bool) -> tuple[DataSetUids, int]:
+    """UIDs of an encoded little endian data set that is whole; bytes of it before the pixels.
 
-    Raises MalformedInstance (0xC000) otherwise.
+    Raises MalformedInstance (0xC000) where it isn't whole or not fully identified.
     """
-    uids = scan_data_set(encoded, implicit_vr=implicit_vr)
+    uids, header_size = scan_data_set(encoded, implicit_vr=implicit_vr)
     check_uid(uids.sop_class_uid, "SOP Class UID")
     check_uid(uids.sop_instance_uid, "SOP Instance UID")
     check_uid(uids.study_instance_uid, "Study Instance UID")
     check_uid(uids.series_instance_uid, "Series Instance UID")
-    return uids
+    return uids, header_size
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether we made the object in a file; False where its header cannot be parsed."""
+    try:
+        return is_own_result(read_header(path))
+    except UnreadableInstance:
+        return False
 
 
 def describe_file(path: Path, calling_ae_title: str) -> ReceivedInstance:
@@ -71,6 +80,7 @@ def describe_file(path: Path, calling_ae_title: str) -> ReceivedInstance:
         path=path,
         sha256=digest,
         size=size,
+        is_own_result=is_own_result(header),
     )
 
 

@@ -6,6 +6,7 @@ it. The sink is all that is known here of the rest of the product: no database, 
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from enum import Enum
 
 import structlog
@@ -44,6 +45,23 @@ STATUS_OF_RECEIPT = {
 
 OUT_OF_RESOURCES = 0xA700
 
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a C-STORE response says: `error_comment` is ASCII, at most 64 characters."""
+
+    status: int
+    error_comment: str = ""
+
+    def data_set(self) -> Dataset:
+        """The answer as pynetdicom takes it from a handler."""
+        response = Dataset()
+        response.Status = self.status
+        if self.error_comment:
+            response.ErrorComment = self.error_comment
+        return response
+
+
 _log = structlog.get_logger(__name__)
 
 
@@ -54,20 +72,21 @@ class Receiver:
         self.spool = spool
         self._sink = sink
 
-    def answer(self, incoming: IncomingDataSet, sender: str) -> Dataset:
-        """The C-STORE response to a data set that has arrived; `sender` is an AE title."""
+    def answer(self, incoming: IncomingDataSet, sender: str) -> Answer:
+        """Store and register a data set that has arrived; `sender` is an AE title."""
         try:
             with closing(incoming):
-                return _response(self._register(incoming.store()))
+                return Answer(self._register(incoming.store()))
         except MalformedInstance as error:
             _log_refusal(incoming, sender, error.status, str(error))
-            return _response(error.status, str(error))
+            comment = str(error).encode("ascii", "replace").decode()[:64]
+            return Answer(error.status, comment)
         except SpoolError as error:
             _log_refusal(incoming, sender, OUT_OF_RESOURCES, str(error))
-            return _response(OUT_OF_RESOURCES, "cannot store now, send again later")
+            return Answer(OUT_OF_RESOURCES, "cannot store now, send again later")
         except Exception as error:  # the boundary: the peer must get an answer
             _log_refusal(incoming, sender, OUT_OF_RESOURCES, type(error).__name__, exc_info=True)
-            return _response(OUT_OF_RESOURCES, "cannot register now, send again later")
+            return Answer(OUT_OF_RESOURCES, "cannot register now, send again later")
 
     def _register(self, instance: ReceivedInstance) -> int:
         # If the sink raises, the file stays: the registration may have been committed all the same.
@@ -101,14 +120,6 @@ def announced(
         transfer_syntax_uid=str(context.transfer_syntax[0]) if context else "",
         calling_ae_title=sender,
     )
-
-
-def _response(status: int, error_comment: str = "") -> Dataset:
-    response = Dataset()
-    response.Status = status
-    if error_comment:
-        response.ErrorComment = error_comment.encode("ascii", "replace").decode()[:64]
-    return response
 
 
 def _log_refusal(

@@ -130,7 +130,7 @@ def _storing(receiver: Receiver, ae_title: str, largest_bytes: int) -> Callable[
         said = announced(event.assoc, request._context_id, uids, ae_title)
         incoming = IncomingDataSet(said, receiver.spool, refusal)
         incoming.write(encoded)
-        return receiver.answer(incoming, ae_title)
+        return receiver.answer(incoming, ae_title).data_set()
 
     return store
 

@@ -1,5 +1,7 @@
 """Durable storage of received bytes: tmp/ → fsync → rename into incoming/ → fsync of the folder.
 
+Files that several threads store at the same time share a folder and its fsync.
+
 Knows bytes and files, nothing of DICOM. File names are made here and never come from a peer.
 """
 
@@ -7,6 +9,7 @@ import hashlib
 import mmap
 import os
 import shutil
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -19,6 +22,10 @@ from dicom_node.errors import SpoolError
 
 _ASK_FOR_ROOM_EVERY = 16 * 1024 * 1024
 """Bytes of one file between two looks at the watermark."""
+
+_FOLDER_NAMES = [f"{number:02x}" for number in range(256)]
+_FOLDER_FOR_S = 60
+"""Seconds for which all files go into the same folder of incoming/."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +53,19 @@ class Spool:
         self._quarantine = self.root / "quarantine"
         for folder in (self._temporary, self._incoming, self._quarantine):
             _make_durable_folder(folder)
+        # Made now, so that no file waits for its folder to become durable.
+        for name in set(_FOLDER_NAMES).difference(os.listdir(self._incoming)):
+            (self._incoming / name).mkdir(mode=0o700, exist_ok=True)
+        sync_folder(self._incoming)
+        self._folder_syncs = {name: _SharedSync(self._incoming / name) for name in _FOLDER_NAMES}
 
     def open(self) -> "SpoolWriter":
         """A file to write to piece by piece. Raises SpoolError when there is no room for any."""
         self.require_room()
         name = f"{uuid4().hex}.dcm"
+        folder = _FOLDER_NAMES[int(time.time() / _FOLDER_FOR_S) % len(_FOLDER_NAMES)]
         try:
-            return SpoolWriter(self, self._temporary / name, self._incoming / name[:2] / name)
+            return SpoolWriter(self, self._temporary / name, self._incoming / folder / name)
         except OSError as error:
             raise _not_stored(self.root, error) from error
 
@@ -73,6 +86,11 @@ class Spool:
                 f"less than {self.minimum_free_bytes} bytes free under {self.root}: "
                 "free some disk space or lower the watermark"
             )
+
+    def put(self, temporary: Path, final: Path) -> None:
+        """Move a durable file into its folder of incoming/, durably. Raises OSError."""
+        temporary.rename(final)
+        self._folder_syncs[final.parent.name].wait()
 
     def quarantine(self, path: Path) -> Path:
         """Move a spooled file to quarantine/ and return where it lies now."""
@@ -158,8 +176,7 @@ class SpoolWriter:
         try:
             with _as_spool_error(self._spool.root):
                 os.fsync(self._descriptor)
-                _make_durable_folder(self._final.parent)
-                _rename_durably(self.temporary, self._final)
+                self._spool.put(self.temporary, self._final)
         except SpoolError:
             self._final.unlink(missing_ok=True)
             raise
@@ -169,6 +186,40 @@ class SpoolWriter:
     def discard(self) -> None:
         """Close the file, and remove it unless it was committed."""
         self._remove()
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """Threads that wait for the same fsync."""
+
+    done: bool = False
+    error: OSError | None = None
+
+
+class _SharedSync:
+    """One fsync of a folder for all threads that wait for it.
+
+    Nobody waits for company: a thread that comes while an fsync runs shares the next one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._next = _Waiting()
+        self._turn = threading.Lock()
+
+    def wait(self) -> None:
+        """Return once the folder's names of now are durable. Raises OSError, for all that wait."""
+        waiting = self._next
+        with self._turn:
+            if not waiting.done:
+                self._next = _Waiting()  # a thread that comes now may be too late for this fsync
+                try:
+                    sync_folder(self._folder)
+                except OSError as error:
+                    waiting.error = error
+                waiting.done = True
+        if waiting.error is not None:
+            raise OSError(*waiting.error.args) from waiting.error
 
 
 def write_file_durably(path: Path, content: bytes) -> None:

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import cast
 
 import structlog
 from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import _config, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_messages import C_STORE_RQ
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.dimse_primitives import C_ECHO
 from pynetdicom.events import Event
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
     StorageCommitmentPushModel,
@@ -30,9 +28,10 @@ from dicom_node.listener_transport import (
     ListenerServer,
     wait_until_ended,
 )
-from dicom_node.receiver import Receiver, Sink, announced
+from dicom_node.receiver import Answer, Receiver, Sink, announced
 from dicom_node.sop_classes import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from dicom_node.spool import Spool
+from dicom_node.store_command import StoreRequest
 from dicom_node.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 NOT_AUTHORISED = 0x0124
@@ -83,11 +82,11 @@ class StorageScp:
             raise ValueError(f"maximum_pdu_size {maximum_pdu_size}: must be at least 4096 bytes")
         if port is None and tls is None:
             raise ValueError("a listener needs a plain port, a TLS port or both")
-        self._receiver = Receiver(spool, sink)
         self._host, self._port, self._tls = host, port, tls
         self._reuse_port = reuse_port
         self._commitments, self._on_report = commitments, on_report
         self._guard = ListenerGuard(access, spool.has_room, limits)
+        self._stores = _Stores(Receiver(spool, sink), self._guard)
         self._servers: list[ListenerServer] = []
         self._ae = _application_entity(ae_title, maximum_associations, maximum_pdu_size)
         if commitments is not None or on_report is not None:
@@ -168,7 +167,7 @@ class StorageScp:
             self._ae,
             (self._host, port),
             handlers,
-            self._open_data_set,
+            self._stores,
             tls=tls,
             reuse_port=self._reuse_port,
         )
@@ -176,43 +175,18 @@ class StorageScp:
     def _open(self) -> list[Association]:
         return [each for server in self._servers for each in server.active_associations]
 
-    def _open_data_set(self, association: Association, request: C_STORE_RQ) -> IncomingDataSet:
-        command = request.command_set
-        uids = command.get("AffectedSOPClassUID"), command.get("AffectedSOPInstanceUID")
-        return self._incoming(association, request.context_id, *uids)
-
-    def _incoming(
-        self, association: Association, context_id: int | None, *uids: UID | None
-    ) -> IncomingDataSet:
-        said = replace(
-            announced(association, context_id, (uids[0], uids[1]), _calling(association)),
-            association_id=self._guard.association_id(association),
+    def _answer_store(self, event: Event) -> int:
+        # pynetdicom goes by the SOP class alone: here come N-ACTION, N-GET and the others of a
+        # storage class, and C-STORE requests that cannot be parsed. It aborts C-FIND and its like
+        # itself.
+        _log.warning(
+            "association_aborted",
+            association=self._guard.association_id(event.assoc),
+            reason="no C-STORE request",
+            peer=event.assoc.requestor.address,
         )
-        # No transfer syntax: a context that was not accepted.
-        may_store = said.transfer_syntax_uid and self._guard.may(association, Role.STORE)
-        refusal = None if may_store else _not_authorised()
-        return IncomingDataSet(said, self._receiver.spool, refusal)
-
-    def _answer_store(self, event: Event) -> Dataset | int:
-        request = event.request
-        if not isinstance(request, C_STORE):
-            # pynetdicom goes by the SOP class alone: here too come N-ACTION, N-GET and the others
-            # of a storage class. It aborts C-FIND and its like itself.
-            _log.warning(
-                "association_aborted",
-                association=self._guard.association_id(event.assoc),
-                reason="no C-STORE request",
-                peer=event.assoc.requestor.address,
-            )
-            event.assoc.abort()
-            return UNRECOGNISED_OPERATION
-        incoming = cast(IncomingDataSet | None, request._dataset_file)
-        if incoming is None:  # the whole message came in one PDU
-            uids = request.AffectedSOPClassUID, request.AffectedSOPInstanceUID
-            incoming = self._incoming(event.assoc, request._context_id, *uids)
-            if request.DataSet is not None:
-                incoming.write(request.DataSet.getvalue())
-        return self._receiver.answer(incoming, _calling(event.assoc))
+        event.assoc.abort()
+        return UNRECOGNISED_OPERATION
 
     def _answer_action(self, event: Event) -> tuple[int, Dataset | None]:
         if self._commitments is None or not self._guard.may(event.assoc, Role.STORE):
@@ -223,6 +197,29 @@ class StorageScp:
         if self._on_report is None or not self._guard.may(event.assoc, Role.RECEIVE):
             return NOT_AUTHORISED, None
         return answer_report(event, self._on_report)
+
+
+class _Stores:
+    """What the upper layer does with C-STORE requests."""
+
+    def __init__(self, receiver: Receiver, guard: ListenerGuard) -> None:
+        self._receiver = receiver
+        self._guard = guard
+
+    def open(self, association: Association, request: StoreRequest) -> IncomingDataSet:
+        uids = request.sop_class_uid, request.sop_instance_uid
+        said = replace(
+            announced(association, request.context_id, uids, _calling(association)),
+            association_id=self._guard.association_id(association),
+        )
+        refusal = None if self._guard.may(association, Role.STORE) else _not_authorised()
+        return IncomingDataSet(said, self._receiver.spool, refusal)
+
+    def may_go_on(self, association: Association, began: float, size: int) -> bool:
+        return self._guard.may_go_on(association, began, size)
+
+    def answer(self, association: Association, data_set: IncomingDataSet) -> Answer:
+        return self._receiver.answer(data_set, _calling(association))
 
 
 def _application_entity(

@@ -11,10 +11,8 @@ from db.ledger import Ledger
 from db.records import NewInstance, Registration, RegistrationKind
 from dicom_node.errors import UnreadableInstance
 from dicom_node.instance import ReceivedInstance
-from dicom_node.radiograph import read_header
 from dicom_node.received import describe_file
 from dicom_node.receiver import Receipt
-from dicom_node.result_file import is_own_result
 from dicom_node.spool import Spool, modified_at
 
 _log = structlog.get_logger(__name__)
@@ -54,7 +52,7 @@ class Intake:
 
     def register(self, instance: ReceivedInstance) -> Receipt:
         """The listener's sink. Our own results that a PACS routes back open no study again."""
-        if _is_own_result(instance.path):
+        if instance.is_own_result:
             _log.info(
                 "own_result_ignored",
                 association=instance.association_id,
@@ -140,11 +138,3 @@ class Intake:
 
     def _relative(self, path: Path) -> str:
         return path.resolve().relative_to(self._data_folder).as_posix()
-
-
-def _is_own_result(path: Path) -> bool:
-    """False where the header cannot be parsed: the study then says so of the instance."""
-    try:
-        return is_own_result(read_header(path))
-    except UnreadableInstance:
-        return False

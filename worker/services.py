@@ -71,7 +71,7 @@ def listen(settings: Settings, *, reuse_port: bool = False) -> None:
     spool = open_spool(settings)
     engine = open_database(settings)
     ledger = Ledger(engine, utc_now)
-    group = GroupCommit(engine, ledger, utc_now)
+    group = GroupCommit(ledger)
     intake = Intake(ledger, spool, settings.data_folder, group.register_instance)
     intake.reconcile()
     commitments = make_commitments(settings, engine)

@@ -94,6 +94,7 @@ RECEIVERS: dict[str, Receiver] = {
 
 def send(remote: RemoteAE, paths: list[Path], associations: int) -> float:
     """Seconds until `associations` dcmsend processes have sent their shares."""
+    os.sync()  # what was written before is not on this cell's bill
     shares = [paths[start::associations] for start in range(associations)]
     options = ["--no-uid-checks", "--decompress-never", "-aec", remote.ae_title]
     began = time.monotonic()
@@ -144,6 +145,7 @@ def measure_disk(objects: dict[tuple[str, int], list[Path]], folder: Path) -> Me
     rates = {}
     for (size, associations), paths in objects.items():
         contents = [path.read_bytes() for path in paths]
+        os.sync()
         began = time.monotonic()
         with ThreadPoolExecutor(associations) as pool:
             list(pool.map(lambda content: _store_durably(content, folder), contents))

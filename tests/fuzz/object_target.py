@@ -104,7 +104,7 @@ class ObjectTarget:
 
     def _run_data_set(self, data: bytes, *, implicit_vr: bool) -> None:
         try:
-            found = identify(memoryview(data), implicit_vr=implicit_vr)
+            found, _ = identify(memoryview(data), implicit_vr=implicit_vr)
         except MalformedInstance as error:
             require(error.status == 0xC000, f"status 0x{error.status:04X}")
             return

@@ -30,7 +30,7 @@ def _instance(number: int, study: int = 1, digest: str = "a") -> NewInstance:
 
 @pytest.fixture
 def group(ledger_engine: Engine) -> GroupCommit:
-    return GroupCommit(ledger_engine, Ledger(ledger_engine, utc_now), utc_now)
+    return GroupCommit(Ledger(ledger_engine, utc_now))
 
 
 def _in_threads(
@@ -95,7 +95,7 @@ def test_a_database_that_is_away_is_told_to_everybody(
     def away(*_: object) -> None:
         raise LedgerUnavailable("away")
 
-    monkeypatch.setattr("db.intake.register_instance", away)
+    monkeypatch.setattr("db.intake.register_instances", away)
 
     answers = _in_threads(group.register_instance, [_instance(number) for number in range(1, 5)])
 

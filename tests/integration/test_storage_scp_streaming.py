@@ -149,20 +149,21 @@ def test_a_data_set_that_is_broken_off_leaves_nothing_behind(
     assert _eventually(lambda: node.scp.active_associations == 0)
 
 
-def test_a_request_that_is_never_served_leaves_nothing_behind(
+def test_a_peer_that_leaves_before_its_answer_leaves_nothing_behind(
     node: Node, peer: socket.socket, no_collector: None
 ) -> None:
     node.may_take.clear()
-    for pdu in (COMMAND, FIRST, SECOND, COMMAND, FIRST, SECOND):
+    for pdu in (COMMAND, FIRST, SECOND, COMMAND, FIRST):
         peer.sendall(wire.pdu(4, pdu))
-    assert _eventually(lambda: len(node.files()) == 2)
+    assert _eventually(lambda: len(node.files()) == 1)
 
     peer.close()
     time.sleep(0.3)
     node.may_take.set()
 
-    # Whether the second is still served is a race; what is not stored must not stay.
-    assert _eventually(lambda: list((node.spool.root / "tmp").iterdir()) == [])
+    # Whether the second is begun is a race; what is not stored must not stay.
+    assert _eventually(lambda: len(node.stored) == 1)
+    assert _eventually(lambda: node.files() == [node.stored[0].path])
 
 
 def test_a_request_that_comes_before_the_last_ones_answer_changes_nothing_about_that(
@@ -199,6 +200,57 @@ def test_a_disk_that_fills_up_on_the_way_is_answered_when_the_data_set_ends(
     node.spool.minimum_free_bytes = 0
     peer.sendall(wire.pdu(4, COMMAND + FIRST + SECOND))
     assert _status(wire.read_pdu(peer)) == 0x0000
+
+
+def test_a_slow_disk_is_no_silent_peer(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node.scp._ae, "network_timeout", 0.3)
+    node.may_take.clear()
+    with wire.associated(node.scp.port, source="127.0.0.1") as peer:
+        peer.sendall(wire.pdu(4, COMMAND + FIRST + SECOND))
+        time.sleep(1)
+        node.may_take.set()
+
+        assert _status(wire.read_pdu(peer)) == 0x0000
+        peer.sendall(wire.pdu(4, COMMAND + FIRST + SECOND))
+        assert _status(wire.read_pdu(peer)) == 0x0000
+
+
+def test_a_response_keeps_to_the_peers_largest_pdu(node: Node) -> None:
+    request = wire.associate_request(called="SCREEN")
+    small = request.replace(
+        wire.item(0x51, struct.pack(">L", 16384)), wire.item(0x51, struct.pack(">L", 64))
+    )
+    assert small != request
+    with wire.connect(node.scp.port, "127.0.0.1") as peer:
+        peer.sendall(small)
+        wire.read_pdu(peer)
+        peer.sendall(wire.pdu(4, COMMAND + FIRST + SECOND))
+        pdus = [wire.read_pdu(peer)]
+        while not pdus[-1][11] & 2:  # message control header: the last fragment
+            pdus.append(wire.read_pdu(peer))
+
+    assert len(pdus) > 1
+    assert max(len(pdu) - 6 for pdu in pdus) <= 64
+    assert _status(b"".join(pdu[12:] for pdu in pdus)) == 0x0000
+
+
+@pytest.mark.parametrize("cut", [1, 30])
+def test_an_echo_is_answered_however_its_command_set_is_cut(
+    node: Node, peer: socket.socket, cut: int
+) -> None:
+    command = wire.store_command().replace(
+        wire.element(0, 0x0002, wire.CT), wire.element(0, 0x0002, b"1.2.840.10008.1.1")
+    )
+    command = command.replace(
+        wire.element(0, 0x0100, b"\1\0"), wire.element(0, 0x0100, b"\x30\0")
+    ).replace(wire.element(0, 0x0800, b"\0\0"), wire.element(0, 0x0800, b"\1\1"))
+    peer.sendall(wire.pdu(4, _pdv(command[:cut], command=True, last=False)))
+    peer.sendall(wire.pdu(4, _pdv(command[cut:], command=True, last=True)))
+
+    assert _status(wire.read_pdu(peer)) == 0x0000
+    peer.sendall(wire.pdu(4, COMMAND + FIRST + SECOND))
+    assert _status(wire.read_pdu(peer)) == 0x0000
+    assert len(node.stored) == 1
 
 
 def test_an_answer_does_not_wait_for_the_next_look(node: Node, peer: socket.socket) -> None:

@@ -16,7 +16,10 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.service_class import StorageServiceClass
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
+    Verification,
+    uid_to_service_class,
+)
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from dicom_node.listener_transport import ListenerAE, ListenerServer
@@ -152,19 +155,31 @@ def test_an_association_looks_for_messages_without_blocking() -> None:
     assert "self.dimse.get_msg(block=False)" not in _source(Association.send_n_event_report)
 
 
-def test_a_response_is_sent_by_the_state_machines_only_action_in_that_state() -> None:
-    # _may_send_at_once does what DT-1 does.
-    source = _source(fsm.DT_1)
-    assert "dul._send(P_DATA_TF(primitive))" in source
-    assert 'return "Sta6"' in source
+def test_data_and_responses_move_nothing_in_the_state_machine() -> None:
+    # C-STORE requests are taken and answered beside it.
+    assert 'return "Sta6"' in _source(fsm.DT_1)
+    assert 'return "Sta6"' in _source(fsm.DT_2)
     assert fsm.TRANSITION_TABLE["Evt9", "Sta6"] == "DT-1"
+    assert fsm.TRANSITION_TABLE["Evt10", "Sta6"] == "DT-2"
 
 
-def test_a_fragment_goes_straight_to_the_dimse_provider() -> None:
-    # _take does what DT-2 does.
-    source = _source(fsm.DT_2)
-    assert "dul.assoc.dimse.receive_primitive" in source
-    assert 'return "Sta6"' in source
+def test_contexts_are_accepted_before_the_peer_hears_of_it() -> None:
+    from pynetdicom.acse import ACSE
+
+    source = _source(ACSE._negotiate_as_acceptor)
+    assert source.index("self.assoc._accepted_cx =") < source.index("self.send_accept()")
+
+
+def test_a_storage_class_is_told_by_its_uid() -> None:
+    assert uid_to_service_class("1.2.840.10008.5.1.4.1.1.1") is StorageServiceClass
+    assert uid_to_service_class(Verification) is not StorageServiceClass
+    assert uid_to_service_class("../1.2") is not StorageServiceClass
+    assert "uid_to_service_class(class_uid)" in _source(Association._serve_request)
+
+
+def test_the_idle_timer_is_asked_by_a_method() -> None:
+    assert "self.dul.idle_timer_expired()" in _source(Association._run_reactor)
+    assert "self._idle_timer.expired" in _source(DULServiceProvider.idle_timer_expired)
 
 
 def test_an_association_reads_its_providers_and_timeouts_anew_each_time() -> None:
@@ -176,18 +191,6 @@ def test_an_association_reads_its_providers_and_timeouts_anew_each_time() -> Non
     assert association.dul._idle_timer.timeout == 8
     assert association.dimse.dul is association.dul
     assert association.acse.dul is association.dul
-
-
-def test_a_data_set_with_a_file_goes_into_the_file_which_is_removed_after_the_answer() -> None:
-    source = _source(DIMSEMessage.decode_msg)
-    assert "self._data_set_file.write(data[1:])" in source
-    assert "self._data_set_file.file.flush()" in source
-    assert "primitive._dataset_file = self._data_set_file" in _source(
-        DIMSEMessage.message_to_primitive
-    )
-    source = _source(StorageServiceClass.SCP)
-    assert source.index("req._dataset_file.close()") < source.index("os.unlink")
-    assert "except OSError" in source
 
 
 def test_a_message_holds_its_command_set_and_data_set_in_buffers() -> None:

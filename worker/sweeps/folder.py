@@ -185,9 +185,9 @@ class FolderPlace:
             answer = take_in(file.path, self._receiver, file.header, SENDER)
         except UnreadableInstance as error:
             return str(error)
-        if answer.Status == _NO_ROOM:
+        if answer.status == _NO_ROOM:
             raise SpoolError("no room, or no database, to take files in")
-        return "" if answer.Status in _STORED else f"{NOT_TAKEN}: {answer.get('ErrorComment', '')}"
+        return "" if answer.status in _STORED else f"{NOT_TAKEN}: {answer.error_comment}"
 
 
 def read_file(

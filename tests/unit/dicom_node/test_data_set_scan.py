@@ -28,7 +28,7 @@ def _with_sequences() -> Dataset:
 def test_a_whole_data_set_gives_its_uids(implicit_vr: bool) -> None:
     dataset = _with_sequences()
 
-    found = scan_data_set(
+    found, _ = scan_data_set(
         memoryview(encoded(dataset, implicit_vr=implicit_vr)), implicit_vr=implicit_vr
     )
 
@@ -101,7 +101,7 @@ def test_explicit_vr_where_implicit_vr_is_stated_is_malformed() -> None:
 def test_implicit_vr_where_explicit_vr_is_stated_is_read_as_pydicom_reads_it() -> None:
     dataset = radiograph_dataset()
 
-    found = scan_data_set(memoryview(encoded(dataset, implicit_vr=True)), implicit_vr=False)
+    found, _ = scan_data_set(memoryview(encoded(dataset, implicit_vr=True)), implicit_vr=False)
 
     assert found.sop_instance_uid == dataset.SOPInstanceUID
 

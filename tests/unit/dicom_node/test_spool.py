@@ -2,6 +2,8 @@ import errno
 import gc
 import hashlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,78 @@ def test_a_failing_folder_sync_after_the_rename_leaves_nothing_behind(
     with pytest.raises(SpoolError):
         spool.write(b"x")
     assert _all_files(spool.root) == []
+
+
+class _SlowFolderSync:
+    """Lets the first fsync of a folder in incoming/ wait until it is told to go on, or to fail."""
+
+    def __init__(self, fails: bool = False) -> None:
+        self.count = 0
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self._fails = fails
+
+    def __call__(self, folder: Path) -> None:
+        self.count += 1
+        if self.count == 1:
+            self.begun.set()
+            assert self.may_end.wait(10)
+        elif self._fails:
+            raise OSError(errno.EIO, "Input/output error")
+
+
+def _renamed(spool: Spool) -> int:
+    return len(list(spool.files()))
+
+
+def _store_while_one_syncs(spool: Spool, sync: _SlowFolderSync) -> list[BaseException | None]:
+    """One file whose folder fsync is slow, and six that are renamed meanwhile."""
+    with ThreadPoolExecutor(7) as pool:
+        first = pool.submit(spool.write, b"first")
+        assert sync.begun.wait(10)
+        others = [pool.submit(spool.write, b"other") for _ in range(6)]
+        while _renamed(spool) < 7:
+            assert not any(other.done() for other in others), "answered before it was durable"
+        threading.Event().wait(0.2)  # the last of them is on its way from its rename to the queue
+        sync.may_end.set()
+        return [future.exception(10) for future in [first, *others]]
+
+
+def test_files_that_come_while_a_folder_is_synced_share_the_next_fsync(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = _SlowFolderSync()
+    monkeypatch.setattr("dicom_node.spool.sync_folder", sync)
+    monkeypatch.setattr("dicom_node.spool._FOLDER_FOR_S", 1e12)
+
+    assert _store_while_one_syncs(spool, sync) == [None] * 7
+    assert sync.count == 2
+
+
+def test_a_shared_fsync_that_fails_fails_for_all_that_waited_for_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = _SlowFolderSync(fails=True)
+    monkeypatch.setattr("dicom_node.spool.sync_folder", sync)
+    monkeypatch.setattr("dicom_node.spool._FOLDER_FOR_S", 1e12)
+
+    first, *others = _store_while_one_syncs(spool, sync)
+
+    assert first is None
+    assert [type(error) for error in others] == [SpoolError] * 6
+    assert sync.count == 2
+    assert len(_all_files(spool.root)) == 1
+
+
+def test_files_of_another_minute_go_into_another_folder(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+    for minute in range(300):
+        monkeypatch.setattr("dicom_node.spool.time.time", lambda minute=minute: 60.0 * minute)
+        folders.append(spool.write(b"x").path.parent)
+
+    assert len(set(folders[:256])) == 256
+    assert folders[256:] == folders[:44]
 
 
 def test_a_file_that_is_never_committed_leaves_nothing_behind(spool: Spool) -> None:

@@ -73,7 +73,7 @@ class RenderedPictures:
         frames = self._read(file, limits=self._limits, scope=stated)
         if not 1 <= frame_number <= len(frames):
             raise UnreadableInstance(f"{file.name} has {len(frames)} frames, not {frame_number}")
-        return _png(render_radiograph(frames[frame_number - 1].pixels)[:, :, 0])
+        return _png(render_radiograph(frames[frame_number - 1].pixels))
 
     def _render_heatmap(self, path: str, rows: int, columns: int) -> bytes:
         rgb = _of_own_result(path, heatmap_pixels, self._result(path))

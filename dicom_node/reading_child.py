@@ -83,7 +83,7 @@ def _share(frames: Sequence[np.ndarray[Any, Any]]) -> int:
     descriptor = os.memfd_create("radiographs")
     for frame in frames:
         # Written, not copied into a map: no page fault for every 4 KiB.
-        rest = memoryview(np.ascontiguousarray(frame, np.float32).reshape(-1)).cast("B")
+        rest = np.ascontiguousarray(frame, np.float32).reshape(-1).view(np.uint8).data
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     return descriptor

@@ -30,7 +30,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from models.architectures import build, log_odds
 from models.bundle import ModelBundle, load_bundle
-from models.engine import set_weights
+from models.keras_weights import set_weights
 from worker.settings import load_settings
 
 Array = np.ndarray[Any, Any]

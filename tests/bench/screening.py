@@ -1,12 +1,13 @@
 """Seconds per radiograph of whole screening beside a plain script: same studies, same network.
 
-Run by hand: `python -m tests.bench.screening`. Ours reads in its child process, classifies,
+Run by hand: `python -m tests.bench.screening [--studies 20]`. Ours reads in its child process, classifies,
 explains and writes all result objects durably; the peer is `tests.bench.plain_script`. Each study
 goes to one and then to the other, so that the ratio holds when the machine drifts. Studies have two
 radiographs, of FracAtlas where it lies beside the repository (one with and one without fracture),
 else drawn; as they are, and enlarged to 2,500 pixels of 12 bits, as detectors give them.
 """
 
+import argparse
 import csv
 import json
 import os
@@ -33,7 +34,7 @@ from worker.results import Source
 from worker.screening import Screener
 from worker.settings import load_settings
 
-STUDIES, WARM_UP = 20, 2
+WARM_UP = 2
 DETECTOR_SIDE = 2500
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -53,13 +54,16 @@ class Spent:
 
 def main() -> None:
     """Print seconds per radiograph and the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--studies", type=int, default=20)
+    count = parser.parse_args().studies + WARM_UP
     screener = make_screener(load_settings())
     with tempfile.TemporaryDirectory() as name, plain_script(Path(name)) as peer:
         for title, side in (
             ("as they are", 0),
             (f"{DETECTOR_SIDE} pixels, 12 bits", DETECTOR_SIDE),
         ):
-            studies = list(write_studies(Path(name) / str(side), side))
+            studies = list(write_studies(Path(name) / str(side), side, count))
             compare(title, studies, screener, peer, Path(name) / f"results {side}")
 
 
@@ -138,9 +142,9 @@ def ask(peer: "subprocess.Popen[str]", study: Sequence[Path]) -> tuple[float, fl
     return answer["wall"], answer["cpu"]
 
 
-def write_studies(folder: Path, side: int) -> Iterator[list[Path]]:
+def write_studies(folder: Path, side: int, count: int) -> Iterator[list[Path]]:
     """Studies of two radiographs, `side` pixels long; 0: as they are."""
-    for number, pair in enumerate(pairs()):
+    for number, pair in enumerate(pairs(count)):
         paths = []
         for at, pixels in enumerate(pair):
             name = f"{number} {at} {side}"
@@ -163,16 +167,16 @@ def write_studies(folder: Path, side: int) -> Iterator[list[Path]]:
         yield paths
 
 
-def pairs() -> Iterator[tuple[GreyPixels, GreyPixels]]:
-    """A radiograph with and one without a fracture, STUDIES times."""
+def pairs(count: int) -> Iterator[tuple[GreyPixels, GreyPixels]]:
+    """A radiograph with and one without a fracture, `count` times."""
     if not FRACATLAS.is_dir():
-        for seed in range(STUDIES):
+        for seed in range(count):
             yield draw_phantom(seed, fractured=True), draw_phantom(seed, fractured=False)
         return
     with (FRACATLAS / "images.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
     broken, whole = ([row for row in rows if row["fractured"] == value] for value in "10")
-    for with_fracture, without in zip(broken[:STUDIES], whole[:STUDIES], strict=True):
+    for with_fracture, without in zip(broken[:count], whole[:count], strict=True):
         first, second = (
             read_image_file(FRACATLAS / "images" / row["image_id"])
             for row in (with_fracture, without)

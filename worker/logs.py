@@ -8,8 +8,10 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 
-def configure_logging(process: str, stream: TextIO | None = None) -> None:
-    """Send structlog and the libraries' warnings to `stream`, marked with `process`.
+def configure_logging(
+    process: str, stream: TextIO | None = None, *, level: int = logging.INFO
+) -> None:
+    """Send structlog from `level` up and the libraries' warnings to `stream`, marked with `process`.
 
     None is standard error: standard output belongs to what commands print.
     """
@@ -18,7 +20,7 @@ def configure_logging(process: str, stream: TextIO | None = None) -> None:
     as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
         processors=[*chain, as_json],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )

@@ -1,5 +1,6 @@
 """`screen` and `demo`: files in, results out, nothing that stays running."""
 
+import logging
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -84,7 +85,7 @@ def screen(
     from worker.screen_summary import all_failed, print_screen, screen_summary
 
     settings = settings_of(context)
-    configure_logging("screen")
+    configure_logging("screen", level=logging.WARNING)
     files = find_files(paths, leave_out=out_folder)
     prepare_output(out_folder, overwrite=overwrite)
     with progress_bar() as progress:

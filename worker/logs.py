@@ -11,7 +11,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 def configure_logging(
     process: str, stream: TextIO | None = None, *, level: int = logging.INFO
 ) -> None:
-    """Send structlog from `level` up and the libraries' warnings to `stream`, marked with `process`.
+    """Send structlog from `level` up and libraries' warnings to `stream`, marked with `process`.
 
     None is standard error: standard output belongs to what commands print.
     """

@@ -1,10 +1,11 @@
 """Seconds per radiograph of whole screening beside a plain script: same studies, same network.
 
 Run by hand: `python -m tests.bench.screening [--studies 20]`. Ours reads in its child process,
-classifies, explains and writes all result objects durably; the peer is `tests.bench.plain_script`. Each study
-goes to one and then to the other, so that the ratio holds when the machine drifts. Studies have two
-radiographs, of FracAtlas where it lies beside the repository (one with and one without fracture),
-else drawn; as they are, and enlarged to 2,500 pixels of 12 bits, as detectors give them.
+classifies, explains and writes all result objects durably; the peer is `tests.bench.plain_script`.
+Each study goes to one and then to the other, so that the ratio holds when the machine drifts.
+Studies have two radiographs, of FracAtlas where it lies beside the repository (one with and one
+without fracture), else drawn; as they are, and enlarged to 2,500 pixels of 12 bits, as detectors
+give them.
 """
 
 import argparse

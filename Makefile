@@ -63,6 +63,7 @@ fuzz: install # CASES, SEED; atheris has no wheel for every Python
 
 bench: install system-packages
 	$(BIN)/python -m tests.bench.inference
+	$(BIN)/python -m tests.bench.screening
 	$(BIN)/python -m tests.bench.end_to_end
 	$(BIN)/python -m tests.bench.receive
 	$(BIN)/python -m tests.bench.worklist

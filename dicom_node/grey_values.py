@@ -92,7 +92,8 @@ def _windowed(values: Grey, centre: float, width: float, function: str) -> Grey:
     if function == "LINEAR":
         centre, width = centre - 0.5, width - 1
     # The lower edge first, so that a window over 0..255 gives exactly value / 255.
-    shifted: Grey = (values - np.float32(centre - width / 2)) / np.float32(width)
+    shifted: Grey = values - np.float32(centre - width / 2)
+    shifted /= np.float32(width)
     np.clip(shifted, 0, 1, out=shifted)
     return shifted
 
@@ -104,7 +105,8 @@ def _stretched(modality: Grey, padding: NDArray[np.bool_] | None) -> Grey | None
     low, high = shown.min(), shown.max()
     if low == high:
         return None
-    stretched: Grey = (modality - low) / (high - low)
+    stretched: Grey = modality - low
+    stretched /= high - low
     np.clip(stretched, 0, 1, out=stretched)
     return stretched
 

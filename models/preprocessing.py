@@ -140,7 +140,11 @@ def to_network_input(
 ) -> FloatArray:
     """Grey (…, rows, columns) in [0, 1] to the backbone's input (…, rows, columns, 3)."""
     scale, offset = _SCALE_AND_OFFSET[normalization]
-    return square[..., np.newaxis] * np.array(scale, np.float32) + np.array(offset, np.float32)
+    channels = np.empty((*square.shape, 3), np.float32)
+    for channel in range(3):
+        # By channel: NumPy is several times slower over a last axis of three.
+        channels[..., channel] = square * np.float32(scale[channel]) + np.float32(offset[channel])
+    return channels
 
 
 def _stretch(content: FloatArray, preprocessing: Preprocessing) -> FloatArray:

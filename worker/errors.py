@@ -3,6 +3,7 @@
 WorkerError
 ├── SettingsError   the settings file or the environment cannot be used
 ├── NothingToDo     a command was given no file that it can work on
+├── FolderInUse     a command was given a folder for results that it cannot use
 ├── CertificatesNotMade   `certs make` could not
 ├── ExtraMissing    a command needs an extra that is not installed
 ├── DemoFailed      the demo could not start, or stood still
@@ -25,6 +26,10 @@ class SettingsError(WorkerError):
 
 class NothingToDo(WorkerError):
     """No input; the message says what was looked for."""
+
+
+class FolderInUse(WorkerError):
+    """The folder for results holds others, or is a file; the message names the remedy."""
 
 
 class DemoFailed(WorkerError):

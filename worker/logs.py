@@ -22,9 +22,13 @@ _PIPE_BYTES = 1024 * 1024
 
 
 def configure_logging(
-    process: str, stream: TextIO | None = None, *, catch_prints: bool = True
+    process: str,
+    stream: TextIO | None = None,
+    *,
+    catch_prints: bool = True,
+    level: int = logging.INFO,
 ) -> None:
-    """Send structlog and the libraries' warnings to `stream`, marked with `process`.
+    """Send structlog from `level` up and libraries' warnings to `stream`, marked with `process`.
 
     None is the standard error of a service. If that is no terminal, every line of it is a JSON
     object: whatever else is printed there or on standard output, by Celery, by a library in C or by
@@ -39,7 +43,7 @@ def configure_logging(
     as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
         processors=[*chain, as_json],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),  # a line is one write
         cache_logger_on_first_use=True,
     )

@@ -14,17 +14,27 @@ import structlog
 from db.records import NewFinding
 from db.states import Outcome
 from dicom_node.errors import UnreadableInstance
+from dicom_node.header import read_header
 from dicom_node.image_file import read_image_file, wrap_as_dx
 from dicom_node.received import describe_file
+from dicom_node.result_content import heatmap_source
 from dicom_node.result_file import write_result
 from dicom_node.uids import picture_uids
 from worker.conclude import conclude
-from worker.errors import NothingToDo
-from worker.results import Source
-from worker.screening import Screener
+from worker.errors import FolderInUse, NothingToDo
+from worker.result_pictures import (
+    UniqueNames,
+    is_own_picture,
+    safe_stem,
+    write_heatmap_png,
+    write_report_pdf,
+)
+from worker.results import REPORT, Source
+from worker.screening import Screener, Screening
 
 TABLE = "results.csv"
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+_RESULT_SUFFIXES = frozenset({".dcm", ".png", ".pdf"})
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +44,9 @@ class Row:
     """A line of results.csv: one image (frame), or one file that could not be analysed.
 
     `outcome` and `probability` are the image's own, not its study's. The peak of the saliency map
-    is in pixels of the source image, 0-based, rows downwards.
+    is in pixels of the source image, 0-based, rows downwards. `results` are the files written for
+    the image, relative to the table's folder, with a space between them: its heatmap, if it has
+    one, and the report of its study.
     """
 
     path: str
@@ -46,6 +58,18 @@ class Row:
     peak_column: int | None
     reason: str
     model: str
+    results: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results go, and which are written beside the table."""
+
+    folder: Path
+    objects: bool = True
+    """Heatmaps and reports as DICOM objects, in a folder per study."""
+    pictures: bool = False
+    """The same as PNG and PDF, named after the input files; needs `objects`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +81,10 @@ class _File:
     source: Source
 
 
-def find_files(paths: Sequence[Path]) -> list[Path]:
+def find_files(paths: Sequence[Path], leave_out: Path | None = None) -> list[Path]:
     """The files named, and all files below the folders named, hidden ones left out, sorted.
+
+    Files of the folder `leave_out` below them are not looked for: results of an earlier run.
 
     Raises:
         NothingToDo: a path does not exist, or there is no file at all.
@@ -67,7 +93,11 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             found += sorted(
-                one for one in path.rglob("*") if one.is_file() and not _hidden(one, path)
+                file
+                for file in path.rglob("*")
+                if file.is_file()
+                and not _hidden(file, path)
+                and not _left_out(file, path, leave_out)
             )
         elif path.exists():
             found.append(path)
@@ -78,48 +108,54 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def prepare_output(folder: Path, *, overwrite: bool) -> None:
+    """Make the results' folder. With `overwrite`, remove what an earlier run wrote there.
+
+    Raises:
+        FolderInUse: it holds results, and `overwrite` was not given; or it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FolderInUse(f"--out {folder} is a file: name a folder")
+    table = folder / TABLE
+    if table.exists():
+        if not overwrite:
+            raise FolderInUse(
+                f"{folder} already holds results ({TABLE}): name another folder with --out, or "
+                "replace them with --overwrite"
+            )
+        _remove_results(table)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def screen_files(
     files: Sequence[Path],
     screener: Screener,
-    out: Path,
+    output: Output,
     *,
-    write_objects: bool,
     clock: Callable[[], datetime],
     on_file: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Screen every file; write `out`/results.csv and, per study, `out`/<study UID>/*.dcm.
+    """Screen every file; write results.csv and, if asked for, objects and pictures.
 
     A file that breaks is a row with its reason and never stops the rest.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    output.folder.mkdir(parents=True, exist_ok=True)
+    run = _Run(screener, output)
     rows: list[Row] = []
     with (
-        (out / TABLE).open("w", newline="", encoding="utf-8") as table,
+        (output.folder / TABLE).open("w", newline="", encoding="utf-8") as table,
         TemporaryDirectory(prefix="fracture-screen-") as wrapped,
     ):
         writer = csv.DictWriter(table, [field.name for field in fields(Row)])
         writer.writeheader()
         for group in _by_study(files):
-            for row in _screen_group(group, screener, out, Path(wrapped), write_objects, clock):
+            for row in run.screen_group(group, Path(wrapped), clock):
                 writer.writerow(asdict(row))
                 rows.append(row)
             table.flush()
             for _ in group:
                 on_file()
     return rows
-
-
-def as_instance(path: Path, folder: Path, now: datetime) -> tuple[str, Source]:
-    """(Study Instance UID, instance) of a DICOM file, or of a picture wrapped into `folder`.
-
-    Raises:
-        UnreadableInstance: neither DICOM nor a picture, or damaged.
-    """
-    dicom = wrap_picture(path, folder, now) if is_picture(path) else path
-    instance = describe_file(dicom, "")
-    return instance.study_instance_uid, Source(
-        instance.sop_instance_uid, instance.sop_class_uid, instance.sha256, dicom
-    )
 
 
 def is_picture(path: Path) -> bool:
@@ -130,6 +166,8 @@ def is_picture(path: Path) -> bool:
 def wrap_picture(path: Path, folder: Path, now: datetime) -> Path:
     """Write a picture as a DX instance into `folder`; the same picture gives the same UIDs."""
     pixels = read_image_file(path)
+    if is_own_picture(path):
+        raise UnreadableInstance(f"{path.name} is a heatmap made by this program, no radiograph")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     study, series, instance = picture_uids(digest)
     dataset = wrap_as_dx(
@@ -152,6 +190,29 @@ def _hidden(path: Path, below: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(below).parts)
 
 
+def _left_out(file: Path, searched: Path, leave_out: Path | None) -> bool:
+    """Whether a file lies in a folder that is left out, and that is not searched on purpose."""
+    if leave_out is None or _is_below(searched, leave_out):
+        return False
+    return _is_below(file, leave_out)
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _remove_results(table: Path) -> None:
+    """Remove a table and the result files that it names, none outside of its folder."""
+    with table.open(newline="", encoding="utf-8") as lines:
+        names = {
+            name for row in csv.DictReader(lines) for name in (row.get("results") or "").split()
+        }
+    for path in (table.parent / name for name in names):
+        if path.suffix in _RESULT_SUFFIXES and _is_below(path, table.parent):
+            path.unlink(missing_ok=True)
+    table.unlink()
+
+
 def _by_study(files: Sequence[Path]) -> Iterator[list[Path]]:
     """Pictures one by one as they come, then DICOM files by study."""
     studies: dict[str, list[Path]] = defaultdict(list)
@@ -166,61 +227,126 @@ def _by_study(files: Sequence[Path]) -> Iterator[list[Path]]:
     yield from studies.values()
 
 
-def _screen_group(
-    group: Sequence[Path],
-    screener: Screener,
-    out: Path,
-    wrapped: Path,
-    write_objects: bool,
-    clock: Callable[[], datetime],
-) -> Iterator[Row]:
-    """Rows of the files of one study."""
-    files: list[_File] = []
-    for path in group:
+class _Run:
+    """One run of the command: groups of files in, rows out."""
+
+    def __init__(self, screener: Screener, output: Output) -> None:
+        self._screener, self._output = screener, output
+        self._model = screener.model.label
+        self._names = UniqueNames(output.folder)
+
+    def screen_group(
+        self, group: Sequence[Path], wrapped: Path, clock: Callable[[], datetime]
+    ) -> Iterator[Row]:
+        """Rows of the files of one study."""
+        files: list[_File] = []
+        for path in group:
+            try:
+                files.append(_as_instance(path, wrapped, clock()))
+            except UnreadableInstance as error:
+                yield self._failed_row(path, str(error))
+        if not files:
+            return
         try:
-            files.append(_File(path, *as_instance(path, wrapped, clock())))
-        except UnreadableInstance as error:
-            yield _failed_row(path, str(error), screener.model.label)
-    if not files:
-        return
-    try:
-        per_file = _findings(files, screener, out, write_objects)
-    except Exception as error:  # the boundary: the other studies must go on
-        _log.error("study_failed", kind=type(error).__name__, exc_info=True)
-        reason = f"screening broke with {type(error).__name__}"
-        yield from (_failed_row(file.path, reason, screener.model.label) for file in files)
-        return
-    for file, findings in zip(files, per_file, strict=True):
+            rows = self._screen(files)
+        except Exception as error:  # the boundary: the other studies must go on
+            _log.error("study_failed", kind=type(error).__name__, exc_info=True)
+            reason = f"screening broke with {type(error).__name__}"
+            rows = [self._failed_row(file.path, reason) for file in files]
+        yield from rows
+        for file in files:
+            if is_picture(file.path):
+                file.source.path.unlink()
+
+    def _screen(self, files: Sequence[_File]) -> list[Row]:
+        sources = [file.source for file in files]
+        if not self._output.objects:
+            findings = [self._screener.look_at(source).findings for source in sources]
+            return [
+                self._row(file, finding, ())
+                for file, of_file in zip(files, findings, strict=True)
+                for finding in of_file
+            ]
+        study = files[0].study_instance_uid
+        screening = self._screener.screen(study, sources, root=self._output.folder, folder=study)
+        heatmaps, report = self._files_written(files, screening)
+        return [
+            self._row(
+                file,
+                finding,
+                [*heatmaps[finding.sop_instance_uid, finding.frame_number], *report],
+            )
+            for file, of_file in zip(files, screening.findings_by_source, strict=True)
+            for finding in of_file
+        ]
+
+    def _files_written(
+        self, files: Sequence[_File], screening: Screening
+    ) -> tuple[dict[tuple[str, int], list[str]], list[str]]:
+        """Names of the heatmaps' files by (SOP Instance UID, frame), and of the report's."""
+        stems = _picture_stems(files, screening)
+        heatmaps: dict[tuple[str, int], list[str]] = defaultdict(list)
+        report: list[str] = []
+        # A radiograph that is there twice has its heatmap once.
+        for path, kind in dict.fromkeys((one.path, one.kind) for one in screening.results):
+            if kind == REPORT:
+                stem = f"{safe_stem(files[0].path)}-report"
+                report += [path, *self._picture(path, stem, ".pdf", write_report_pdf)]
+            else:
+                source = heatmap_source(read_header(self._output.folder / path))
+                stem = f"{stems[source]}-heatmap"
+                heatmaps[source] += [path, *self._picture(path, stem, ".png", write_heatmap_png)]
+        return heatmaps, report
+
+    def _picture(
+        self, result: str, stem: str, suffix: str, write: Callable[[Path, Path], None]
+    ) -> list[str]:
+        if not self._output.pictures:
+            return []
+        name = self._names.take(stem, suffix)
+        write(self._output.folder / result, self._output.folder / name)
+        return [name]
+
+    def _row(self, file: _File, finding: NewFinding, results: Sequence[str]) -> Row:
+        verdict = conclude([finding], unread=0)
+        return Row(
+            path=str(file.path),
+            study_instance_uid=file.study_instance_uid,
+            sop_instance_uid=finding.sop_instance_uid,
+            outcome=verdict.outcome,
+            probability=verdict.probability,
+            peak_row=finding.peak_row,
+            peak_column=finding.peak_column,
+            reason=finding.reason,
+            model=self._model,
+            results=" ".join(results),
+        )
+
+    def _failed_row(self, path: Path, reason: str) -> Row:
+        return Row(str(path), "", "", Outcome.FAILED, None, None, None, reason, self._model)
+
+
+def _picture_stems(files: Sequence[_File], screening: Screening) -> dict[tuple[str, int], str]:
+    """Beginnings of names by (SOP Instance UID, frame): the file's name, the frame if several."""
+    stems: dict[tuple[str, int], str] = {}
+    for file, findings in zip(files, screening.findings_by_source, strict=True):
         for finding in findings:
-            yield _row(file, finding, screener.model.label)
-        if is_picture(file.path):
-            file.source.path.unlink()
+            frame = f"-frame-{finding.frame_number}" if len(findings) > 1 else ""
+            key = (finding.sop_instance_uid, finding.frame_number)
+            stems.setdefault(key, safe_stem(file.path) + frame)
+    return stems
 
 
-def _findings(
-    files: Sequence[_File], screener: Screener, out: Path, write_objects: bool
-) -> Sequence[Sequence[NewFinding]]:
-    sources = [file.source for file in files]
-    if not write_objects:
-        return [screener.look_at(source).findings for source in sources]
-    study = files[0].study_instance_uid
-    return screener.screen(study, sources, root=out, folder=study).findings_by_source
+def _as_instance(path: Path, folder: Path, now: datetime) -> _File:
+    """A DICOM file, or a picture wrapped into `folder`.
 
-
-def _row(file: _File, finding: NewFinding, model: str) -> Row:
-    verdict = conclude([finding], unread=0)
-    return Row(
-        path=str(file.path),
-        study_instance_uid=file.study_instance_uid,
-        sop_instance_uid=finding.sop_instance_uid,
-        outcome=verdict.outcome,
-        probability=verdict.probability,
-        peak_row=finding.peak_row,
-        peak_column=finding.peak_column,
-        reason=finding.reason,
-        model=model,
+    Raises:
+        UnreadableInstance: neither DICOM nor a picture, or damaged.
+    """
+    dicom = wrap_picture(path, folder, now) if is_picture(path) else path
+    instance = describe_file(dicom, "")
+    return _File(
+        path,
+        instance.study_instance_uid,
+        Source(instance.sop_instance_uid, instance.sop_class_uid, instance.sha256, dicom),
     )
-
-
-def _failed_row(path: Path, reason: str, model: str) -> Row:
-    return Row(str(path), "", "", Outcome.FAILED, None, None, None, reason, model)

@@ -26,7 +26,13 @@ from dicom_node.uids import AnalysisKey, device_uid, result_instance_uid, result
 from models.bundle import ModelBundle
 from models.prediction import OperatingPoint, Prediction, SaliencyMap
 from worker.conclude import Verdict
-from worker.overlay import LONGEST_SIDE, OverlayCaption, render_overlay, render_radiograph
+from worker.overlay import (
+    OverlayCaption,
+    reduced,
+    render_map,
+    render_radiograph,
+    with_caption,
+)
 from worker.report.content import report_header, report_image, report_model
 from worker.report.document import TITLE, render_report
 from worker.report.parts import ReportContent, ReportImage
@@ -135,11 +141,15 @@ class ResultWriter:
             if self._reference is None:
                 self._reference = frame.radiograph.reference
             overlay = None
-            if frame.prediction.operating_point is not None:
-                self._write_overlay(source, frame)
-                overlay = self._overlay(frame, REPORT_PICTURE_SIDE)
-            side = THUMBNAIL_SIDE if overlay is None else REPORT_PICTURE_SIDE
-            picture = render_radiograph(frame.radiograph.pixels, side)
+            if frame.prediction.operating_point is None:
+                picture = render_radiograph(frame.radiograph.pixels, THUMBNAIL_SIDE)
+            else:
+                grey = render_radiograph(frame.radiograph.pixels)
+                coloured = render_map(grey, frame.saliency.values)
+                caption = self._caption(frame)
+                self._write_overlay(source, frame, with_caption(coloured, caption))
+                picture = reduced(grey, REPORT_PICTURE_SIDE)
+                overlay = with_caption(reduced(coloured, REPORT_PICTURE_SIDE), caption)
             self._images.append(
                 report_image(
                     frame.radiograph.reference,
@@ -190,7 +200,7 @@ class ResultWriter:
         if source not in self._sources:
             self._sources.append(source)
 
-    def _write_overlay(self, source: Source, frame: ClassifiedFrame) -> None:
+    def _write_overlay(self, source: Source, frame: ClassifiedFrame, overlay: RgbPixels) -> None:
         number = frame.radiograph.frame_number
         uid = self._uid(OVERLAY, [(source.sop_instance_uid, source.sha256, number)])
         if self._record_existing(OVERLAY, uid):
@@ -198,7 +208,7 @@ class ResultWriter:
         multiframe = int(frame.radiograph.reference.get("NumberOfFrames") or 1) > 1
         dataset = build_secondary_capture(
             frame.radiograph.reference,
-            self._overlay(frame),
+            overlay,
             identity=self._identity(OVERLAY, uid, len(self._written) + 1),
             derivation_description=f"{frame.saliency.method} heatmap over the radiograph, "
             f"layer {frame.saliency.target_layer}",
@@ -207,11 +217,11 @@ class ResultWriter:
         )
         self._write(OVERLAY, uid, dataset)
 
-    def _overlay(self, frame: ClassifiedFrame, side: int = LONGEST_SIDE) -> RgbPixels:
+    def _caption(self, frame: ClassifiedFrame) -> OverlayCaption:
         word = WORDS[frame.prediction.operating_point]
         if not word:
             raise ValueError("a radiograph below both operating points has no heatmap")
-        caption = OverlayCaption(
+        return OverlayCaption(
             self._bundle.identity.name,
             self._bundle.identity.version,
             word,
@@ -219,7 +229,6 @@ class ResultWriter:
             frame.radiograph.body_part_examined,
             self._retrospective,
         )
-        return render_overlay(frame.radiograph.pixels, frame.saliency.values, caption, side)
 
     def _uid(self, kind: str, sources: Sequence[tuple[str, str, int]]) -> str:
         return result_instance_uid(self._key, kind, sources)
@@ -261,7 +270,8 @@ class ResultWriter:
         path = self._path(uid)
         if not path.is_file():
             return False
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         self._written.append(
             NewResultObject(
                 sop_instance_uid=uid,
@@ -269,8 +279,8 @@ class ResultWriter:
                 sop_class_uid=_SOP_CLASS[kind],
                 kind=kind,
                 path=path.relative_to(self._root).as_posix(),
-                sha256=hashlib.sha256(content).hexdigest(),
-                size=len(content),
+                sha256=sha256,
+                size=path.stat().st_size,
             )
         )
         return True

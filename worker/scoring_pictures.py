@@ -12,7 +12,7 @@ from models.prediction import FloatArray
 from training.data.example import Example
 from training.data.pixels import read_pixels
 from training.explanation.scoring_sheet import Case, write_sheet
-from worker.overlay import render_map, render_radiograph
+from worker.overlay import as_rgb, render_map, render_radiograph
 
 LONGEST_SIDE = 900
 
@@ -53,4 +53,4 @@ def _words(fractured: bool) -> str:
 
 def _picture(pixels: FloatArray, saliency: FloatArray) -> npt.NDArray[np.uint8]:
     plain = render_radiograph(pixels, LONGEST_SIDE)
-    return np.hstack([plain, render_map(pixels, saliency, LONGEST_SIDE)])
+    return np.hstack([as_rgb(plain), render_map(plain, saliency)])

@@ -1,7 +1,5 @@
 """What commands print: tables for people, plain values for --json."""
 
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,6 @@ from rich.table import Table
 from models.bundle import ModelBundle
 from worker.demo import DemoResult
 from worker.model_card import figure_rows, part_names, region_points
-from worker.offline import TABLE, Row
 
 Json = dict[str, Any]
 """Any: JSON values."""
@@ -37,27 +34,6 @@ def print_demo(console: Console, result: DemoResult, folder: Path) -> None:
         markup=False,
         soft_wrap=True,
     )
-
-
-def screen_summary(rows: Sequence[Row], folder: Path) -> Json:
-    """Counts per outcome and where the table is."""
-    return {
-        "results": str((folder / TABLE).resolve()),
-        "images": len(rows),
-        "outcomes": dict(Counter(str(row.outcome) for row in rows)),
-    }
-
-
-def print_screen(console: Console, rows: Sequence[Row], folder: Path) -> None:
-    """Counts per outcome, and each file that could not be analysed."""
-    table = Table("outcome", "images")
-    for outcome, count in sorted(Counter(str(row.outcome) for row in rows).items()):
-        table.add_row(outcome, str(count))
-    console.print(table)
-    for row in rows:
-        if row.reason:
-            console.print(f"{row.path}: {row.reason}", markup=False, soft_wrap=True)
-    console.print(f"one line per image: {folder / TABLE}", markup=False, soft_wrap=True)
 
 
 def print_card(console: Console, bundle: ModelBundle) -> None:

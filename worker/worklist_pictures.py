@@ -18,6 +18,7 @@ from pydicom import Dataset
 from dicom_node.errors import DicomNodeError, UnreadableInstance
 from dicom_node.header import parse_file, read_header
 from dicom_node.radiograph import PixelLimits
+from dicom_node.result_content import heatmap_pixels, heatmap_source, report_document
 from worker.overlay import render_radiograph, rendered_shape
 from worker.screening import ReadRadiographs
 
@@ -58,12 +59,12 @@ class RenderedPictures:
         """SOP Instance UID and frame number that a heatmap result shows; results never change."""
         if path not in self._sources:
             header = read_header(self._data_folder / path)
-            self._sources[path] = _of_own_result(path, _source_of, header)
+            self._sources[path] = _of_own_result(path, heatmap_source, header)
         return self._sources[path]
 
     def report(self, path: str) -> bytes:
         """The PDF of a report result."""
-        return _of_own_result(path, _document_of, self._result(path))
+        return _of_own_result(path, report_document, self._result(path))
 
     def _render_radiograph(self, path: str, frame_number: int) -> bytes:
         file = self._data_folder / path
@@ -72,10 +73,10 @@ class RenderedPictures:
         frames = self._read(file, limits=self._limits, scope=stated)
         if not 1 <= frame_number <= len(frames):
             raise UnreadableInstance(f"{file.name} has {len(frames)} frames, not {frame_number}")
-        return _png(render_radiograph(frames[frame_number - 1].pixels)[:, :, 0])
+        return _png(render_radiograph(frames[frame_number - 1].pixels))
 
     def _render_heatmap(self, path: str, rows: int, columns: int) -> bytes:
-        rgb = _of_own_result(path, _pixels_of, self._result(path))
+        rgb = _of_own_result(path, heatmap_pixels, self._result(path))
         height, width = rendered_shape(rows, columns)
         return _png(np.ascontiguousarray(rgb[:height, :width, ::-1]))
 
@@ -127,23 +128,6 @@ def _of_own_result(path: str, extract: Callable[[Dataset], _Part], result: Datas
     except Exception as error:  # pydicom raises whatever a damaged file provokes
         name, kind = Path(path).name, type(error).__name__
         raise UnreadableInstance(f"{name} is no result as we write them ({kind})") from None
-
-
-def _source_of(header: Dataset) -> tuple[str, int]:
-    (source,) = header.SourceImageSequence
-    return str(source.ReferencedSOPInstanceUID), int(source.get("ReferencedFrameNumber") or 1)
-
-
-def _document_of(result: Dataset) -> bytes:
-    document: bytes = result.EncapsulatedDocument[: int(result.EncapsulatedDocumentLength)]
-    if not document.startswith(b"%PDF-"):
-        raise ValueError("no PDF")
-    return document
-
-
-def _pixels_of(result: Dataset) -> npt.NDArray[np.uint8]:
-    shape = (int(result.Rows), int(result.Columns), 3)
-    return np.frombuffer(result.PixelData, np.uint8, int(np.prod(shape))).reshape(shape)
 
 
 def _png(picture: npt.NDArray[np.uint8]) -> bytes:

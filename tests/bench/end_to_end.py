@@ -14,7 +14,7 @@ from tests.radiographs import Phantom, write_phantom
 from tests.servers.orthanc import running_orthanc
 from tests.servers.product import Product, configure, destination_toml
 from worker.composition import make_screener, utc_now
-from worker.offline import screen_files
+from worker.offline import Output, screen_files
 from worker.settings import load_settings
 
 SINGLE, BURST = 10, 60
@@ -52,9 +52,9 @@ def sequential(phantoms: list[Phantom], out: Path) -> float:
     """Seconds per study of the offline pipeline, result objects included."""
     screener = make_screener(load_settings())
     files = [one.path for one in phantoms]
-    screen_files(files[:2], screener, out / "warm", write_objects=True, clock=utc_now)
+    screen_files(files[:2], screener, Output(out / "warm"), clock=utc_now)
     started = time.monotonic()
-    screen_files(files, screener, out, write_objects=True, clock=utc_now)
+    screen_files(files, screener, Output(out), clock=utc_now)
     return (time.monotonic() - started) / len(files)
 
 

@@ -30,7 +30,7 @@ from tests.servers.dcmqrscp import running_dcmqrscp
 from tests.servers.orthanc import running_orthanc
 from tests.servers.product import Product, configure, destination_toml, source_toml
 from worker.composition import make_screener, open_database, utc_now
-from worker.offline import screen_files, wrap_picture
+from worker.offline import Output, screen_files, wrap_picture
 from worker.settings import load_settings
 from worker.sweeps.progress import progress_of
 from worker.sweeps.selection import Selection
@@ -95,9 +95,9 @@ def wrapped(count: int, folder: Path) -> list[Path]:
 def sequential(paths: list[Path], out: Path) -> float:
     """Seconds per study of the offline pipeline, result objects included, over up to 100."""
     screener, some = make_screener(load_settings()), paths[:100]
-    screen_files(some[:2], screener, out / "warm", write_objects=True, clock=utc_now)
+    screen_files(some[:2], screener, Output(out / "warm"), clock=utc_now)
     began = time.monotonic()
-    screen_files(some, screener, out, write_objects=True, clock=utc_now)
+    screen_files(some, screener, Output(out), clock=utc_now)
     return (time.monotonic() - began) / len(some)
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pydicom
 import pytest
 
@@ -55,11 +56,110 @@ def test_result_objects_are_written_per_study_and_no_objects_writes_the_table_al
     done = run_command("screen", str(phantom.path), "--out", str(table_only), "--no-objects")
 
     assert done.returncode == 0
+    assert {row["results"] for row in read_rows(table_only)} == {""}
     written = [pydicom.dcmread(path) for path in out.rglob("*.dcm")]
     assert "DOC" in {dataset.Modality for dataset in written}
     assert {dataset.StudyInstanceUID for dataset in written} == {phantom.study_instance_uid}
     assert [path.name for path in table_only.rglob("*")] == ["results.csv"]
-    assert read_rows(table_only) == read_rows(out)
+    assert [{**row, "results": ""} for row in read_rows(out)] == read_rows(table_only)
+
+
+def test_pictures_for_people_without_a_viewer_lie_beside_the_objects(tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for name in ("left/the hand.png", "right/the hand.png"):
+        (folder / name).parent.mkdir(parents=True)
+        seed = 1 if name.startswith("left") else 3
+        cv2.imwrite(str(folder / name), draw_phantom(seed, fractured=True, rows=300, columns=200))
+
+    done = run_command("screen", str(folder), "--out", str(out))
+
+    assert done.returncode == 0, done.stderr
+    left, right = read_rows(out)
+    assert {left["outcome"], right["outcome"]} <= {"POSITIVE", "DOUBTFUL"}
+    for row, number in ((left, ""), (right, "-2")):
+        heatmap, png, report, pdf = row["results"].split()
+        assert (png, pdf) == (f"the_hand-heatmap{number}.png", f"the_hand-report{number}.pdf")
+        pixels = cv2.imread(str(out / png))
+        assert pixels is not None
+        assert np.array_equal(pixels[..., ::-1], pydicom.dcmread(out / heatmap).pixel_array)
+        stored = pydicom.dcmread(out / report)
+        assert (out / pdf).read_bytes() == stored.EncapsulatedDocument[
+            : stored.EncapsulatedDocumentLength
+        ]
+    listed = {name for row in (left, right) for name in row["results"].split()}
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert written == listed | {"results.csv"}
+    for row in (left, right):
+        assert f"{row['path']}  {row['outcome']}" in done.stdout
+
+
+def test_no_pictures_writes_objects_alone_and_our_own_pictures_are_not_screened(
+    tmp_path: Path,
+) -> None:
+    phantom = write_phantom(tmp_path / "in", "pictures")
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    assert run_command("screen", str(phantom.path), "--out", str(one)).returncode == 0
+    pngs = sorted(one.glob("*.png"))
+    assert pngs
+    done = run_command("screen", str(phantom.path), "--out", str(two), "--no-pictures")
+    assert done.returncode == 0
+    assert {path.suffix for path in two.rglob("*") if path.is_file()} == {".csv", ".dcm"}
+
+    done = run_command("screen", *map(str, pngs), "--out", str(three))
+
+    assert done.returncode == 1
+    assert {row["outcome"] for row in read_rows(three)} == {"FAILED"}
+    assert all("heatmap made by this program" in row["reason"] for row in read_rows(three))
+
+
+def test_results_are_replaced_only_when_asked_and_nothing_else_is(tmp_path: Path) -> None:
+    first, second = (write_phantom(tmp_path / "in", study) for study in ("first", "second"))
+    out = tmp_path / "in" / "out"
+    assert run_command("screen", str(first.path), "--out", str(out)).returncode == 0
+    (out / "notes.txt").write_text("mine")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+    refused = run_command("screen", str(second.path), "--out", str(out))
+    assert refused.returncode == 2
+    assert "--overwrite" in refused.stderr
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+    done = run_command("screen", str(tmp_path / "in"), "--out", str(out), "--overwrite")
+    assert done.returncode == 0, done.stderr
+    rows = read_rows(out)
+    assert {row["path"] for row in rows} == {str(first.path), str(second.path)}
+    listed = {name for row in rows for name in row["results"].split()}
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert written == listed | {"results.csv", "notes.txt"}
+
+
+def test_replacing_removes_no_file_outside_of_the_folder(tmp_path: Path) -> None:
+    phantom = write_phantom(tmp_path / "in", "outside")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "results.csv").write_text(f"path,results\na,../in/{phantom.path.name} {phantom.path}\n")
+    done = run_command("screen", str(phantom.path), "--out", str(out), "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert phantom.path.is_file()
+
+
+def test_a_file_as_out_is_refused_by_name(tmp_path: Path) -> None:
+    phantom = write_phantom(tmp_path / "in", "file as out")
+    done = run_command("screen", str(phantom.path), "--out", str(phantom.path))
+    assert done.returncode == 2
+    assert "is a file: name a folder" in done.stderr
+
+
+def test_the_exit_code_tells_that_every_file_failed_and_the_terminal_is_quiet(
+    tmp_path: Path,
+) -> None:
+    broken = tmp_path / "broken.dcm"
+    broken.write_text("no radiograph")
+    done = run_command("screen", str(broken), "--out", str(tmp_path / "out"))
+    assert done.returncode == 1
+    (progress,) = done.stderr.splitlines()
+    assert progress.startswith("screening")
+    assert done.stdout.startswith(f"{broken}  FAILED")
 
 
 def test_screening_twice_gives_the_same_uids(tmp_path: Path) -> None:

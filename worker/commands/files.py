@@ -1,5 +1,6 @@
 """`screen` and `demo`: files in, results out, nothing that stays running."""
 
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -51,27 +52,43 @@ def screen(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders: DICOM, PNG, JPEG.")],
     out_folder: Annotated[Path, typer.Option("--out", help="Folder for the results.")],
     objects: Annotated[
-        bool, typer.Option("--objects/--no-objects", help="Write heatmaps and reports too.")
+        bool,
+        typer.Option(
+            "--objects/--no-objects", help="Write heatmaps and reports as DICOM objects too."
+        ),
     ] = True,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Write them as PNG and PDF too, named after the input files (not with "
+            "--no-objects).",
+        ),
+    ] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the results of an earlier run in --out.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Screen files without any network: the same pipeline, results in a folder.
 
     Writes results.csv, one line per image: outcome and probability are the image's own; the peak of
-    the saliency map is in pixels of the source. A file that cannot be read is a line with its
-    reason.
+    the saliency map is in pixels of the source; `results` names the files written for the image. A
+    file that cannot be read is a line with its reason. Exit code 1 if every file failed, 2 if --out
+    already holds results.
 
     Examples: `fracture-screen screen study/ --out results`,
     `fracture-screen screen a.png b.dcm --out results --no-objects`
     """
-    from worker import tables
     from worker.composition import make_screener, utc_now
     from worker.logs import configure_logging
-    from worker.offline import find_files, screen_files
+    from worker.offline import Output, find_files, prepare_output, screen_files
+    from worker.screen_summary import all_failed, print_screen, screen_summary
 
     settings = settings_of(context)
-    configure_logging("screen", sys.stderr)
-    files = find_files(paths)
+    configure_logging("screen", sys.stderr, level=logging.WARNING)
+    files = find_files(paths, leave_out=out_folder)
+    prepare_output(out_folder, overwrite=overwrite)
     with progress_bar() as progress:
         task = progress.add_task("loading the model", total=len(files))
         screener = make_screener(settings)
@@ -79,12 +96,12 @@ def screen(
         rows = screen_files(
             files,
             screener,
-            out_folder,
-            write_objects=objects,
+            Output(out_folder, objects, objects and pictures),
             clock=utc_now,
             on_file=lambda: progress.advance(task),
         )
     if as_json:
-        print_json(tables.screen_summary(rows, out_folder))
+        print_json(screen_summary(rows, out_folder))
     else:
-        tables.print_screen(out, rows, out_folder)
+        print_screen(out, rows, out_folder)
+    raise typer.Exit(1 if all_failed(rows) else 0)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from db.shadow_scores import ShadowPair
 from dicom_node.errors import DicomNodeError
-from worker.overlay import OverlayCaption, render_overlay, render_radiograph
+from worker.overlay import OverlayCaption, as_rgb, render_overlay, render_radiograph
 from worker.results import WORDS, ClassifiedFrame, Source
 from worker.screening import Screener
 
@@ -77,7 +77,7 @@ def _drawn(frame: ClassifiedFrame) -> npt.NDArray[np.uint8]:
     prediction, pixels = frame.prediction, frame.radiograph.pixels
     word = WORDS[prediction.operating_point]
     if not word:
-        return render_radiograph(pixels, _PICTURE_SIDE)
+        return as_rgb(render_radiograph(pixels, _PICTURE_SIDE))
     model = prediction.model
     caption = OverlayCaption(model.name, model.version, word, prediction.probability)
     return render_overlay(pixels, frame.saliency.values, caption, _PICTURE_SIDE)

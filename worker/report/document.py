@@ -5,17 +5,14 @@ worker.report.parts, what stands on every page in worker.report.page, how any te
 printable in worker.report.text.
 """
 
-from io import BytesIO
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from reportlab.lib.colors import HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import (
     Flowable,
-    Image,
     KeepTogether,
     Paragraph,
     Spacer,
@@ -23,7 +20,7 @@ from reportlab.platypus import (
     TableStyle,
 )
 
-from worker.overlay import RETROSPECTIVE
+from worker.overlay import RETROSPECTIVE, reduced
 from worker.report.blocks import (
     FONT,
     INK,
@@ -36,6 +33,7 @@ from worker.report.blocks import (
     heading,
     pdf_of,
 )
+from worker.report.jpeg_picture import JpegPicture
 from worker.report.page import CONTENT_WIDTH, numbered_canvas
 from worker.report.parts import (
     ReportContent,
@@ -281,7 +279,7 @@ def _flagged_block(image: ReportImage) -> list[Flowable]:
         _PAIR_HEIGHT / max(p.shape[0] for p in pictures),
     )
     cells = [_picture(picture, scale) for picture in pictures]
-    table = Table([cells], colWidths=[c.drawWidth + 4 * mm for c in cells], hAlign="LEFT")
+    table = Table([cells], colWidths=[c.width + 4 * mm for c in cells], hAlign="LEFT")
     dashes = (5, 3) if image.operating_point == "suspicious" else None
     frame = ("BOX", (0, 0), (-1, -1), 1.6, INK, 0, dashes)
     centred = ("ALIGN", (0, 0), (-1, -1), "CENTER")
@@ -310,20 +308,15 @@ def _others_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     return [heading("Radiographs without a flag"), table, Spacer(0, 3 * mm)]
 
 
-def _thumbnail(picture: npt.NDArray[np.uint8]) -> Image:
+def _thumbnail(picture: npt.NDArray[np.uint8]) -> JpegPicture:
     return _picture(picture, _THUMBNAIL_SIDE / max(picture.shape[:2]))
 
 
-def _picture(picture: npt.NDArray[np.uint8], scale: float) -> Image:
+def _picture(picture: npt.NDArray[np.uint8], scale: float) -> JpegPicture:
     """Put a picture on paper at `scale` points per pixel, with no more pixels than print shows."""
     height, width = picture.shape[0] * scale, picture.shape[1] * scale
-    shrink = min(1.0, scale * _PRINT_PIXELS_PER_POINT)
-    size = (max(1, round(picture.shape[1] * shrink)), max(1, round(picture.shape[0] * shrink)))
-    bgr = cv2.resize(picture[:, :, ::-1], size, interpolation=cv2.INTER_AREA)
-    encoded, jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])
-    if not encoded:
-        raise ValueError(f"a picture of shape {picture.shape} could not be encoded as JPEG")
-    return Image(BytesIO(jpeg.tobytes()), width=width, height=height)
+    shown = reduced(picture, max(height, width) * _PRINT_PIXELS_PER_POINT)
+    return JpegPicture(shown, width, height)
 
 
 def _not_analysed_part(images: tuple[ReportImage, ...]) -> list[Flowable]:

@@ -32,8 +32,9 @@ class ReportImage:
     """One radiograph of the study, or an instance that was not analysed.
 
     `probability` is calibrated, in [0, 1], None when not analysed, and `reason` then says why.
-    `picture` and `overlay` are uint8 RGB (rows, columns, 3) as worker.overlay draws them with
-    one `longest_side`; a radiograph below both operating points needs no overlay.
+    `picture` is uint8 grey (rows, columns), `overlay` uint8 RGB (rows, columns, 3), as
+    worker.overlay draws them at one size; a radiograph below both operating points needs no
+    overlay.
     """
 
     label: str
@@ -106,9 +107,20 @@ def _check_image(number: int, image: ReportImage) -> None:
         )
     if image.probability is not None and not 0.0 <= image.probability <= 1.0:
         raise ValueError(f"image {number}: probability {image.probability!r} is not within [0, 1]")
-    for picture in (image.picture, image.overlay):
-        if picture is not None and (picture.dtype != np.uint8 or picture.shape[2:] != (3,)):
-            raise ValueError(
-                f"image {number}: a picture is {picture.dtype} {picture.shape}: "
-                "give uint8 (rows, columns, 3)"
-            )
+    _check_picture(number, image.picture, "(rows, columns)", 2)
+    _check_picture(number, image.overlay, "(rows, columns, 3)", 3)
+
+
+def _check_picture(
+    number: int, picture: npt.NDArray[np.uint8] | None, expected: str, dimensions: int
+) -> None:
+    if picture is None:
+        return
+    if (
+        picture.dtype != np.uint8
+        or picture.ndim != dimensions
+        or picture.shape[2:] not in ((), (3,))
+    ):
+        raise ValueError(
+            f"image {number}: a picture is {picture.dtype} {picture.shape}: give uint8 {expected}"
+        )

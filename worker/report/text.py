@@ -6,7 +6,7 @@ Nothing of the report's content or layout lives here.
 import re
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import cast
@@ -100,6 +100,7 @@ def _split_by_font(text: str, *, bold: bool) -> Iterator[tuple[str, str]]:
         yield font, "".join(c for _, c in group)
 
 
+@lru_cache(maxsize=4096)
 def _font_for(character: str, *, bold: bool) -> str | None:
     candidates = (BOLD if bold else REGULAR, REGULAR, _FALLBACK, _HANGUL)
     return next((font for font in candidates if ord(character) in _coverage(font)), None)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 from worker.overlay import (
     NARROWEST_CANVAS,
     OverlayCaption,
+    as_rgb,
+    reduced,
+    render_map,
     render_overlay,
     render_radiograph,
     rendered_shape,
@@ -25,14 +29,13 @@ def radiograph(rows: int = 600, columns: int = 520) -> Any:
 def test_grey_is_the_pixel_times_255() -> None:
     picture = render_radiograph(radiograph())
     assert picture.dtype == np.uint8
-    expected = np.rint(radiograph() * 255)
-    assert all(np.array_equal(picture[:, :, channel], expected) for channel in range(3))
+    assert np.array_equal(picture, np.rint(radiograph() * 255))
 
 
 def test_a_map_of_zeros_leaves_every_pixel_of_the_radiograph_as_it_was() -> None:
     pixels = radiograph()
     overlay = render_overlay(pixels, np.zeros((12, 10), np.float32), CAPTION)
-    assert np.array_equal(overlay[:600, :520], render_radiograph(pixels))
+    assert np.array_equal(overlay[:600, :520], as_rgb(render_radiograph(pixels)))
 
 
 def test_only_the_neighbourhood_of_attention_is_coloured() -> None:
@@ -40,16 +43,46 @@ def test_only_the_neighbourhood_of_attention_is_coloured() -> None:
     saliency = np.zeros((12, 10), np.float32)
     saliency[3, 7] = 1.0
     overlay = render_overlay(pixels, saliency, CAPTION)[:600, :520].astype(int)
-    changed = (overlay != render_radiograph(pixels)).any(axis=2)
+    changed = (overlay != as_rgb(render_radiograph(pixels))).any(axis=2)
     assert changed[3 * 50 + 25, 7 * 52 + 26]
     assert not changed[:100].any()
     assert not changed[250:].any()
     assert not changed[:, : 6 * 52].any()
 
 
+def test_colour_is_laid_over_the_grey_in_proportion_to_the_map() -> None:
+    grey, weights = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    drawn = render_map(grey, weights.astype(np.float32) / 255)
+    colours = cv2.applyColorMap(weights, cv2.COLORMAP_PLASMA)[:, :, ::-1].astype(float)
+    opacity = weights[:, :, None] * (0.55 / 255)
+    expected = grey[:, :, None] * (1 - opacity) + colours * opacity
+    assert np.abs(drawn - expected).max() < 1.6
+    assert np.array_equal(drawn[0], as_rgb(grey)[0])
+
+
+@pytest.mark.parametrize("side", [1024, 1000, 500, 256])
+def test_a_reduced_picture_is_the_mean_of_what_it_covers(side: int) -> None:
+    rows, columns = np.mgrid[0:1501, 0:1203]
+    grey = (127 + 60 * np.sin(rows / 150) + 60 * np.cos(columns / 120)).astype(np.uint8)
+    small = reduced(grey, side)
+    expected = cv2.resize(grey, small.shape[::-1], interpolation=cv2.INTER_AREA)
+    assert small.shape == (side, round(1203 * side / 1501))
+    assert np.abs(small.astype(int) - expected).max() <= 3
+    noise = np.random.default_rng(1).integers(0, 256, (1500, 1200), np.uint8)
+    assert reduced(noise, side).mean() == pytest.approx(noise.mean(), abs=1)
+    assert np.array_equal(reduced(grey, 1501), grey)
+
+
+def test_no_bright_line_of_one_pixel_is_lost_in_a_reduced_picture() -> None:
+    for row in range(100, 140):
+        grey = np.zeros((2000, 1600), np.uint8)
+        grey[row] = 255
+        assert reduced(grey, 1024)[:, 500].max() > 50
+
+
 def test_a_faint_map_stays_faint() -> None:
     pixels = np.full((600, 520), 0.5, np.float32)
-    grey = render_radiograph(pixels).astype(int)
+    grey = as_rgb(render_radiograph(pixels)).astype(int)
 
     def strongest_change(value: float) -> int:
         saliency = np.full((4, 4), value, np.float32)

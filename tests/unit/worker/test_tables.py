@@ -9,15 +9,12 @@ import pytest
 from rich.console import Console
 
 from worker.demo import DemoResult, DemoStudy
-from worker.offline import Row
 from worker.settings import MonitorSettings, load_settings
 from worker.settings.worklist import WorklistSettings
 from worker.settings_table import settings_in_force
 from worker.status import print_status
 from worker.tables import (
     print_demo,
-    print_screen,
-    screen_summary,
 )
 
 STATUS = {
@@ -40,21 +37,6 @@ def console() -> Console:
 def printed(console: Console) -> str:
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
-
-
-def row(outcome: str, reason: str = "", path: str = "a.dcm") -> Row:
-    return Row(path, "1.2", "1.2.1", outcome, None, None, None, reason, "model 1")
-
-
-def test_the_screen_table_counts_outcomes_and_names_each_file_with_a_reason(
-    console: Console,
-) -> None:
-    rows = [row("NEGATIVE"), row("NEGATIVE"), row("FAILED", "no DICOM", "[bold]b.dcm")]
-    print_screen(console, rows, Path("out"))
-    text = printed(console)
-    assert "[bold]b.dcm: no DICOM" in text
-    assert "out/results.csv" in text
-    assert screen_summary(rows, Path("out"))["outcomes"] == {"NEGATIVE": 2, "FAILED": 1}
 
 
 def test_the_demo_table_shows_a_study_without_outcome_as_none(console: Console) -> None:

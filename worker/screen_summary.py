@@ -1,0 +1,54 @@
+"""What `screen` prints: a line per image for people, counts for --json."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from db.states import Outcome
+from worker.offline import TABLE, Row
+
+Json = dict[str, Any]
+"""Any: JSON values."""
+
+_WIDEST_PATH = 60
+
+
+def screen_summary(rows: Sequence[Row], folder: Path) -> Json:
+    """Return counts per outcome and where the table is."""
+    return {
+        "results": str((folder / TABLE).resolve()),
+        "images": len(rows),
+        "outcomes": dict(Counter(str(row.outcome) for row in rows)),
+    }
+
+
+def print_screen(console: Console, rows: Sequence[Row], folder: Path) -> None:
+    """Print file, outcome, probability and reason of each image, and where the results are."""
+    width = min(max(len(row.path) for row in rows), _WIDEST_PATH)
+    for row in rows:
+        probability = "" if row.probability is None else f"{row.probability:.3f}"
+        line = f"{row.path:{width}}  {row.outcome:12}  {probability:5}  {row.reason}"
+        console.print(line.rstrip(), markup=False, soft_wrap=True)
+    if any(row.outcome == Outcome.NEGATIVE for row in rows):
+        console.print("NEGATIVE does not exclude a fracture.")
+    console.print(
+        f"{_counted(rows)}. Table with all result files: {folder / TABLE}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def all_failed(rows: Sequence[Row]) -> bool:
+    """Return whether no file could be screened."""
+    return all(row.outcome == Outcome.FAILED for row in rows)
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    counts = Counter(str(row.outcome) for row in rows)
+    images = f"{len(rows)} image{'s' if len(rows) > 1 else ''}"
+    return (
+        f"{images}: {', '.join(f'{count} {outcome}' for outcome, count in sorted(counts.items()))}"
+    )

@@ -8,6 +8,7 @@ import typer
 
 from worker.commands import (
     backup,
+    demo,
     doctor,
     drift,
     engines,
@@ -57,7 +58,7 @@ app.command()(services.work)
 app.command()(monitor.monitor)
 app.command()(doctor.doctor)
 app.command()(worklist)
-app.command()(files.demo)
+app.command()(demo.demo)
 app.command()(files.screen)
 app.command()(studies.status)
 app.command()(studies.retry)

@@ -6,7 +6,8 @@ WorkerError
 ├── FolderInUse     a command was given a folder for results that it cannot use
 ├── CertificatesNotMade   `certs make` could not
 ├── ExtraMissing    a command needs an extra that is not installed
-├── DemoFailed      the demo could not start, or stood still
+├── DemoRefused     the demo cannot begin with what it was given
+├── DemoFailed      a process of the demo could not run, or stood still
 ├── NoInstallation  nothing was begun where the settings say
 ├── DataFolderRefused   the data folder cannot be made or written
 ├── LockHeld        another process does what one may do at a time
@@ -32,8 +33,12 @@ class FolderInUse(WorkerError):
     """The folder for results holds others, or is a file; the message names the remedy."""
 
 
+class DemoRefused(WorkerError):
+    """Folder or files cannot be used; the message says why."""
+
+
 class DemoFailed(WorkerError):
-    """The demo's own parts did not do their work; the message says which."""
+    """A process could not run, or nothing moved; the message says which and its last words."""
 
 
 class BackupRefused(WorkerError):

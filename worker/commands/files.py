@@ -1,50 +1,13 @@
-"""`screen` and `demo`: files in, results out, nothing that stays running."""
+"""`screen`: files in, results out, nothing that stays running."""
 
 import logging
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from worker.commands.console import Json, out, print_json, progress_bar, settings_of
-
-
-def demo(
-    folder: Annotated[
-        Path | None,
-        typer.Argument(help="DICOM, PNG or JPEG files to send; none: synthetic phantoms."),
-    ] = None,
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Where all files are left; default: a new folder.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Watch studies travel: C-STORE in, classifier and Grad-CAM++, heatmaps and reports back.
-
-    Starts everything on free loopback ports with a stand-in PACS, and stops it again. Exit code 1
-    if any study lacks its outcome or its results.
-
-    Examples: `fracture-screen demo`, `fracture-screen demo radiographs/ --json`
-    """
-    from worker import demo as demo_module
-    from worker import tables
-
-    target = out_folder or Path(tempfile.mkdtemp(prefix="fracture-screen-demo-"))
-    with progress_bar() as progress:
-        task = progress.add_task("starting", total=None)
-
-        def on_progress(what: str, done: int, total: int) -> None:
-            progress.update(task, description=what, completed=done, total=total)
-
-        result = demo_module.run_demo(folder, target, on_progress)
-    if as_json:
-        print_json(demo_module.as_json(result))
-    else:
-        tables.print_demo(out, result, target)
-    complete = result.studies and all(study.complete for study in result.studies)
-    raise typer.Exit(0 if complete else 1)
 
 
 def screen(

@@ -1,0 +1,4 @@
+"""`fracture-screen demo`: the whole product on free loopback ports, with a stand-in PACS.
+
+Nothing of the product imports this package.
+"""

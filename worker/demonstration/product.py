@@ -23,6 +23,8 @@ _PORT_CHOICES = 5
 """A free port may be taken by another program before ours opens it: then others are chosen."""
 _ENDS_BEFORE_GIVING_UP = 2
 _STOP_GRACE_S = 60.0
+_LOG_COLUMNS = "1000"
+"""So that a message for a terminal is one line of the log."""
 
 
 class Product:
@@ -112,6 +114,7 @@ class Product:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env={**os.environ, "COLUMNS": _LOG_COLUMNS},
             )
 
     def _failure(self, exit_code: int | None) -> EndedProcess | None:

@@ -14,9 +14,10 @@ _KEPT_LINES = 6
 _NOT_WORTH_TELLING = frozenset({"process", "event", "level", "timestamp", "exception", "stack"})
 _NOISE = re.compile(
     r"\s|[IW]\d{4} |WARNING: All log messages before absl|Traceback \(most recent call last\)"
-    r"|During handling of the above|The above exception|stopped$|$"
+    r"|During handling of the above|The above exception"
+    r"|fracture-screen: |worklist: |worker: Warm shutdown|stopped$|$"
 )
-"""Raw lines that tell a reader nothing: a traceback's frames, libraries' notes on their start."""
+"""Raw lines that say nothing of a failure: a traceback's frames, notes on start and stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worker.demo import DemoResult, DemoStudy
 from worker.settings import MonitorSettings, load_settings
 from worker.settings.worklist import WorklistSettings
 from worker.settings_table import settings_in_force
 from worker.status import print_status
-from worker.tables import (
-    print_demo,
-)
 
 STATUS = {
     "studies": {"RECEIVING": 1, "SCREENED": 12},
@@ -37,15 +33,6 @@ def console() -> Console:
 def printed(console: Console) -> str:
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
-
-
-def test_the_demo_table_shows_a_study_without_outcome_as_none(console: Console) -> None:
-    study = DemoStudy("1.2.3", "", None, "not finished", [])
-    print_demo(console, DemoResult(1.5, "model 1", [study], ["x.dcm: no DICOM"]), Path("out"))
-    text = printed(console)
-    assert "none" in text
-    assert "not finished" in text
-    assert "not part of a study: x.dcm: no DICOM" in text
 
 
 def test_the_status_tables_show_every_count(console: Console) -> None:

@@ -171,6 +171,7 @@ decoder_timeout_s = 600.0
 [worklist]
 host = "{_LOOPBACK}"
 port = {worklist}
+secure_cookies = false # not every browser keeps them on http://127.0.0.1
 
 [monitor]
 host = "{_LOOPBACK}"

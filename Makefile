@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := worker worklist dicom_node models training db deploy tests docs
 
-.PHONY: demo test serving install system-packages lint types imports unit docs security chaos fuzz bench lock clean
+.PHONY: demo test serving install system-packages lint types imports unit docs pictures security chaos fuzz bench lock clean
 
 demo: serving
 	rm -rf demo-results
@@ -50,6 +50,9 @@ unit: # a file's tests share a process; the long files begin
 
 docs: install # into site/; a warning is an error, as in the tests
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+pictures: install system-packages # docs/images, from the demo
+	$(BIN)/python docs/_site/pictures.py
 
 security: install # what each attack costs
 	$(BIN)/python -m tests.security

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,11 +16,9 @@ import httpx
 import pydicom
 import pytest
 
+from tests.paths import REPOSITORY
 from tests.servers.ports import free_port
 from tests.servers.product import clean_environment, command, run_command, wait_for
-from worker.demonstration import product as product_module
-from worker.demonstration.demo import demonstrated
-from worker.demonstration.watch import Look
 from worker.phantom import draw_phantom
 
 SHOWN = {
@@ -112,21 +111,36 @@ def test_a_process_that_cannot_run_is_named_with_its_last_words(tmp_path: Path) 
     assert done.stdout == ""
 
 
-def test_a_port_that_another_program_takes_first_costs_time_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+LOSING_A_PORT = """
+import sys
+from pathlib import Path
+from worker.demonstration import demo, product
+
+source, out, *ports = sys.argv[1:]
+choices = iter([list(map(int, ports[:3])), list(map(int, ports[3:]))])
+product._free_ports = lambda count: next(choices)
+with demo.demonstrated(Path(source), Path(out), lambda look: None) as shown:
+    assert shown.result.complete
+    assert shown.product.settings.listener.port == int(ports[3])
+"""
+
+
+def test_a_port_that_another_program_takes_first_costs_time_only(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     cv2.imwrite(str(folder / "a.png"), draw_phantom(5, fractured=True, rows=400, columns=300))
-    listener, worklist, monitor = free_port(), free_port(), free_port()
-    choices = iter([[listener, worklist, monitor], [free_port(), free_port(), free_port()]])
-    monkeypatch.setattr(product_module, "_free_ports", lambda count: next(choices))
-    with product_module.socket.create_server(("127.0.0.1", listener)):
-        looks: list[Look] = []
-        with demonstrated(folder, tmp_path / "demo", looks.append) as demonstration:
-            assert demonstration.product.settings.listener.port != listener
-            assert demonstration.result.complete
-    assert not list(choices)
+    ports = [free_port() for _ in range(6)]
+    places = [str(folder), str(tmp_path / "demo"), *map(str, ports)]
+    with socket.create_server(("127.0.0.1", ports[0])):
+        done = subprocess.run(
+            [sys.executable, "-c", LOSING_A_PORT, *places],
+            capture_output=True,
+            text=True,
+            timeout=600,
+            env=clean_environment(),
+            cwd=REPOSITORY,
+        )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_demo_that_is_kept_lets_people_sign_in_until_it_is_interrupted(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ SHOWN = {
     "Knee": ("KNEE", "nothing", "NEGATIVE", 0),
     "Chest": ("CHEST", "–", "NOT_ANALYSED", 0),
 }
-"""Name → body part, what is marked in the data set, outcome by bundles 0.2.0 and 0.2.1, heatmaps."""
+"""Name → body part, what is marked, outcome by bundles 0.2.0 and 0.2.1, heatmaps."""
 NICE = ("nice", "-n", "19")
 BUSY_LOOPS = 6
 
@@ -105,7 +105,7 @@ def test_a_process_that_cannot_run_is_named_with_its_last_words(tmp_path: Path) 
 
     assert done.returncode == 1
     assert "error: the screening worker ended (exit code 2). Its last words:" in done.stderr
-    assert f"error: cannot read {missing}" in done.stderr
+    assert f"cannot read {missing}" in done.stderr
     assert str(tmp_path / "demo" / "log.jsonl") in done.stderr
     assert '"event"' not in done.stderr
     assert done.stdout == ""

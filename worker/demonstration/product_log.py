@@ -10,6 +10,8 @@ from typing import Any
 
 _MILESTONE_LEVEL = "info"
 _GRAVE_LEVELS = frozenset({"warning", "error", "critical"})
+_PRINTED = "printed"
+"""Event of a line that something in a process printed: as raw as one outside of JSON."""
 _KEPT_LINES = 6
 _NOT_WORTH_TELLING = frozenset({"process", "event", "level", "timestamp", "exception", "stack"})
 _NOISE = re.compile(
@@ -80,9 +82,10 @@ class ProductLog:
 
     def _take(self, line: str) -> None:
         entry = _entry(line)
-        if entry is None:
-            if not _NOISE.match(line):
-                self._recent.append(line)
+        raw = line if entry is None else str(entry.get("text", "")) * (entry["event"] == _PRINTED)
+        if raw and not _NOISE.match(raw):
+            self._recent.append(raw)
+        if entry is None or raw:
             return
         process, event = str(entry.get("process", "")), str(entry.get("event", ""))
         if process == self._own:
@@ -115,6 +118,8 @@ def _entry(line: str) -> dict[str, Any] | None:  # Any: JSON
 
 
 def _readable(process: str, event: str, entry: dict[str, Any]) -> str:  # Any: JSON
+    if "reason" in entry:
+        return f"{process}: {entry['reason']}"
     facts = [f"{key} {entry[key]}" for key in entry if key not in _NOT_WORTH_TELLING]
     facts += str(entry.get("exception", "")).strip().splitlines()[-1:]
     told_facts = f" ({', '.join(facts)})" if facts else ""

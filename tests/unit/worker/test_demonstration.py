@@ -125,6 +125,24 @@ def test_a_dead_process_is_told_with_what_it_wrote_last_and_without_noise(log: P
     assert listener.last_words == ()
 
 
+def test_what_a_process_printed_or_gave_as_its_reason_is_told_in_its_words(log: Path) -> None:
+    product_log = ProductLog(log, "demo")
+    write(
+        log,
+        {"process": "up", "event": "printed", "text": "worker: Warm shutdown", "level": "info"},
+        {"process": "up", "event": "printed", "text": "Bus error", "level": "info"},
+        {"process": "work", "event": "service_failed", "reason": "no disk", "level": "error"},
+        {"process": "work", "event": "crashed", "exception": "a\nKeyError: 1", "level": "error"},
+        ended("screening worker", 2),
+    )
+    product_log.read()
+    assert product_log.ended[0].last_words == (
+        "Bus error",
+        "work: no disk",
+        "work: crashed (KeyError: 1)",
+    )
+
+
 def test_only_whole_lines_written_since_then_are_read_and_milestones_count_once(log: Path) -> None:
     product_log = ProductLog(log, "demo")
     product_log.read()

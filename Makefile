@@ -22,7 +22,7 @@ install: $(VENV)/.installed # and to train, to be tested and documented
 $(VENV)/.serving: deploy/requirements-cpu.lock deploy/requirements-build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name it: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV) || (echo "python3-venv is missing: sudo apt-get install python3-venv" && exit 1)
-	@echo "Installing into $(VENV): about 150 MB to download, 650 MB on disk, once."
+	@echo "Installing into $(VENV): about 145 MB to download, 550 MB on disk, once."
 	@$(PIP) install --require-hashes -r deploy/requirements-cpu.lock -r deploy/requirements-build.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
@@ -65,8 +65,10 @@ fuzz: install # CASES, SEED; atheris has no wheel for every Python
 	$(BIN)/python -m tests.fuzz --cases $(or $(CASES),20000) --seed $(or $(SEED),1)
 
 bench: install system-packages
+	$(BIN)/fracture-screen model engines
 	$(BIN)/python -m tests.bench.inference
 	$(BIN)/python -m tests.bench.screening
+	$(BIN)/python -m tests.bench.up
 	$(BIN)/python -m tests.bench.end_to_end
 	$(BIN)/python -m tests.bench.receive
 	$(BIN)/python -m tests.bench.worklist

@@ -120,6 +120,7 @@ def test_a_folder_is_planned_swept_and_reported_by_commands(
     (folder / "notes.txt").write_text("not DICOM")
     product = make_product()
     place = ("--folder", str(folder))
+    assert run_command("--config", str(product.config), "db", "upgrade").returncode == 0
 
     planned = json.loads(sweep_command(product, "plan", *place, "--json"))
     assert (planned["to_fetch"], planned["excluded_by_reason"]) == (4, {"no DICOM instance": 1})

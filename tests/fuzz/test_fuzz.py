@@ -81,7 +81,7 @@ def test_a_data_set_that_may_be_cut_is_a_finding(
     (seed, *_) = KINDS["object"].seeds(tmp_path)
     monkeypatch.setattr(
         "tests.fuzz.object_target.identify",
-        lambda encoded, *, implicit_vr: DataSetUids("1.2", "1.3", "1.4", "1.5"),
+        lambda encoded, *, implicit_vr: (DataSetUids("1.2", "1.3", "1.4", "1.5"), 0),
     )
 
     with pytest.raises(Finding, match="cut after"):

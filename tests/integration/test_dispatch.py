@@ -413,8 +413,7 @@ def test_a_commit_that_was_told_of_before_it_could_be_read_is_not_overlooked(
     try:
         wait_for(lambda: ledger.questions, "the first look is over")
         with transaction(engine) as session:
-            intake.register_instance(session, make_instance(), ManualClock()())
-            session.flush()
+            intake.register_instances(session.connection(), [make_instance()], ManualClock()())
             changes.told.set()
             time.sleep(1)
         wait_for(lambda: ledger.looks >= 4, "it looks again and again", patience_s=60)

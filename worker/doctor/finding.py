@@ -93,6 +93,8 @@ class Check:
     subject: str = ""
     """Of several, which: a destination's name, a file; "": there is one."""
     budget_s: float = 30.0
+    late: Result = Result.FAILED
+    """How it ends beyond its budget: a warning where a slow machine alone can be the cause."""
     needs: tuple[CheckName, ...] = ()
 
 

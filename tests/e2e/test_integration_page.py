@@ -113,6 +113,11 @@ def test_the_pages_commands_run(site: Site) -> None:
     for command in called:
         done = run_command("--config", str(site.product.config), *command.split())
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    # Orthanc's reports on the doctor's test objects come to the listener.
+    log = site.product.log
+    wait_for(lambda: site.product.events("commitment_report_of_test_object"), "reported", log)
+    for warning in ("commitment_report_unknown", "association_rejected"):
+        assert site.product.events(warning) == []
 
 
 def test_orthancs_own_configuration_has_every_key_that_the_page_says_to_change() -> None:

@@ -111,7 +111,7 @@ def _judge_refusal(settings: Settings, caller: Caller, error: AssociationFailed)
         )
     if error.problem is TransportProblem.TIMED_OUT:
         return failed(
-            f"{address} is open and silent: {error}",
+            f"{address} is open, but no DICOM listener answers there: {error}",
             f"If this machine is very busy: `fracture-screen doctor --timeout 60`. Else: {_TAKEN}",
         )
     if error.problem is not TransportProblem.REJECTED_PERMANENT:

@@ -25,6 +25,7 @@ from dicom_node.instance import RemoteAE
 from dicom_node.received import check_uid
 from dicom_node.remote_association import name_of, open_association
 from dicom_node.retry_classes import TransportProblem
+from dicom_node.uids import is_probe_transaction
 
 _REQUEST = 1
 _SUCCESS, _NO_SUCH_EVENT, _PROCESSING_FAILURE, _INVALID_ARGUMENT = 0x0000, 0x0113, 0x0110, 0x0115
@@ -119,7 +120,9 @@ def answer_report(event: Event, on_report: OnReport) -> tuple[int, Dataset | Non
     except Exception as error:  # the boundary: the peer must get an answer
         _log.error("commitment_report_not_recorded", kind=type(error).__name__)
         return _PROCESSING_FAILURE, None
-    if not known:
+    if is_probe_transaction(report.transaction_uid):
+        _log.info("commitment_report_of_test_object", transaction_uid=report.transaction_uid)
+    elif not known:
         _log.warning("commitment_report_unknown", transaction_uid=report.transaction_uid)
     return _SUCCESS, None
 

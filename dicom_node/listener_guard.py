@@ -26,7 +26,12 @@ from dicom_node.access import (
     Role,
     toml_to_admit,
 )
-from dicom_node.listener_transport import ListenerAE, caller_certificate, let_linger
+from dicom_node.listener_transport import (
+    ListenerAE,
+    caller_certificate,
+    let_linger,
+    local_address,
+)
 
 MIB = 1024 * 1024
 
@@ -91,7 +96,10 @@ class ListenerGuard:
         caller = _caller(event.assoc)
         verdict = self._access.judge(caller)
         if isinstance(verdict, Refusal):
-            _log_refusal(caller, verdict)
+            if self._is_own_check(event.assoc, caller):
+                _log.info("own_check_rejected", address=caller.address)
+            else:
+                _log_refusal(caller, verdict)
             _reject(event.assoc, _PERMANENT, _BY_USER, verdict.reason.value)
         elif _lacks_transfer_syntax(event.assoc):
             # Negotiating it would end the association's thread and leave its connection open.
@@ -128,6 +136,12 @@ class ListenerGuard:
         elif time.monotonic() - began > self._limits.message_s:
             self._abort(association, self._too_slow())
         return association not in self._aborted
+
+    def _is_own_check(self, association: Association, caller: Caller) -> bool:
+        """Whether this machine calls itself under the listener's AE title, as the doctor does."""
+        return caller.calling_ae_title == self._access.ae_title and caller.address == local_address(
+            association
+        )
 
     def _abort(self, association: Association, reason: str) -> None:
         if association in self._aborted:

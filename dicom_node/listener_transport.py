@@ -299,6 +299,16 @@ def caller_certificate(association: Association) -> tuple[str, ...] | None:
     return certificate_names(connection.getpeercert())
 
 
+def local_address(association: Association) -> str:
+    """This machine's address of the association's connection; "" where it is closed already."""
+    wrapped = association.dul.socket
+    connection = None if wrapped is None else wrapped.socket
+    try:
+        return "" if connection is None else str(connection.getsockname()[0])
+    except OSError:
+        return ""
+
+
 def _log_failed_handshake(peer: str, error: OSError) -> None:
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError)):
         return  # a load balancer's probe, several times a minute

@@ -24,6 +24,26 @@ IMPLEMENTATION_CLASS_UID = derived_uid("implementation class", "fracture-screen"
 """Our Implementation Class UID (0002,0012), PS3.7 D.3.3.2."""
 
 
+_PROBE_TRANSACTIONS = uuid5(_NAMESPACE, "probe transaction").int >> 64
+"""The upper half of the UUID of every storage commitment that the doctor requests."""
+_RFC_VARIANT = 0b10 << 62
+
+
+def probe_transaction_uid(number: int) -> str:
+    """The Transaction UID of a storage commitment that the doctor requests for its test object.
+
+    `number` (62 bits) makes it unique. The listener, to which the report may come, knows it by
+    `is_probe_transaction`.
+    """
+    return f"2.25.{_PROBE_TRANSACTIONS << 64 | _RFC_VARIANT | number % 2**62}"
+
+
+def is_probe_transaction(transaction_uid: str) -> bool:
+    """Whether the doctor made this Transaction UID."""
+    root, _, number = transaction_uid.rpartition(".")
+    return root == "2.25" and number.isdecimal() and int(number) >> 64 == _PROBE_TRANSACTIONS
+
+
 @dataclass(frozen=True, slots=True)
 class AnalysisKey:
     """What a result's identity depends on; the same key means the same UIDs.

@@ -112,7 +112,8 @@ def _transport_options(settings: Settings) -> dict[str, Any]:  # Any: as kombu t
         }
     messages = messages_folder(settings)
     control = messages.parent / "control"
-    for folder in (messages, control):
+    # Each by itself: `parents` would make the data folder readable for all users.
+    for folder in (settings.data_folder, messages.parent, messages, control):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return {
         "data_folder_in": str(messages),

@@ -107,10 +107,23 @@ def test_a_sweep_finds_and_fetches_what_was_never_routed(site: Site) -> None:
     assert wait_for(lambda: screened(site.product, phantom), "swept", site.product.log)
 
 
-@pytest.mark.parametrize("command", ["status", "deliveries list"])
-def test_the_pages_commands_run(site: Site, command: str) -> None:
-    done = run_command("--config", str(site.product.config), *command.split())
-    assert done.returncode == 0, done.stderr
+def test_the_pages_commands_run(site: Site) -> None:
+    called = re.findall(r"^fracture-screen --config settings.toml (.*)$", PAGE, re.M)
+    assert "doctor --store --move" in called
+    for command in called:
+        done = run_command("--config", str(site.product.config), *command.split())
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    # Orthanc's reports on the doctor's test objects come to the listener.
+    log = site.product.log
+    wait_for(lambda: site.product.events("commitment_report_of_test_object"), "reported", log)
+    for warning in ("commitment_report_unknown", "association_rejected"):
+        assert site.product.events(warning) == []
+
+
+def test_orthancs_own_configuration_has_every_key_that_the_page_says_to_change() -> None:
+    own = Path("/etc/orthanc/orthanc.json").read_text()
+    for key in json.loads(block("json")):
+        assert re.search(rf'^  "{key}" *:', own, re.M), key
 
 
 def screened(product: Product, phantom: Phantom) -> StudySummary | None:

@@ -443,6 +443,11 @@ def test_a_monitor_that_does_not_run_is_warned_of(site: Installation) -> None:
     warned(site.look(CheckName.MONITOR), "not running", "fracture-screen monitor")
 
 
+def test_a_monitor_that_answers_late_is_not_called_stopped(site: Installation) -> None:
+    with socket.create_server(("127.0.0.1", int(str(site.sections["monitor"]["port"])))):
+        warned(site.look(CheckName.MONITOR), "no answer", "within 3 s", "--timeout")
+
+
 def test_another_program_at_the_monitors_port_is_named(site: Installation) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
     with socket.create_server(("127.0.0.1", int(str(site.sections["monitor"]["port"])))) as server:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from pynetdicom.sop_class import Verification
+from structlog.testing import capture_logs
 
 from dicom_node.instance import RemoteAE
 from dicom_node.remote_association import open_association
@@ -195,8 +196,30 @@ def test_a_listener_whose_peers_are_others_refuses_us_and_that_is_healthy(
 ) -> None:
     peer: Table = {"name": "ct", "ae_title": "CT", "networks": ["10.0.0.1"], "roles": ["store"]}
     site.tables.append(("peers", peer))
-    with running_listener(site):
+    with capture_logs() as logs, running_listener(site):
         healthy(site.look(CheckName.LISTENER), "none of the [[peers]]")
+    # Nobody is to admit us on the doctor's account.
+    assert [log["event"] for log in logs if log["log_level"] == "warning"] == []
+    assert "own_check_rejected" in {log["event"] for log in logs}
+
+
+def test_a_silent_listener_is_asked_twice_and_a_busy_machine_named_as_a_cause(
+    site: Installation,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        site.sections["listener"]["port"] = silent.getsockname()[1]
+        fault(
+            site.look(CheckName.LISTENER), "no DICOM listener answers", "--timeout 60", "ss -ltnp"
+        )
+        connections = 0
+        silent.settimeout(1)
+        while True:
+            try:
+                silent.accept()[0].close()
+            except TimeoutError:
+                break
+            connections += 1
+    assert connections == 3, "one to see that the port is open, two C-ECHO"
 
 
 def test_a_listener_started_before_its_peers_changed_is_named(site: Installation) -> None:

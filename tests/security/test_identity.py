@@ -110,6 +110,16 @@ def test_an_unknown_caller_is_rejected_and_logged_once_with_the_lines_to_add(
     ]
 
 
+@pytest.mark.parametrize(("source", "warned"), [("127.0.0.1", False), ("127.0.0.2", True)])
+def test_our_own_ae_title_is_rejected_without_a_warning_from_this_address_alone(
+    scp: StorageScp, source: str, warned: bool
+) -> None:
+    with capture_logs() as logs, associating(scp.port, "SCREEN", source=source) as association:
+        assert _reason(association) == 0x03
+
+    assert ("association_rejected" in {entry["event"] for entry in logs}) == warned
+
+
 def test_a_known_ae_title_from_another_address_is_rejected(scp: StorageScp) -> None:
     with associating(scp.port, source="127.0.0.2") as association:
         assert _reason(association) == 0x03

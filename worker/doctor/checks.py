@@ -1,6 +1,6 @@
 """The table of contents: every check of a site, in the order in which one depends on another."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from dicom_node.instance import RemoteAE
@@ -10,7 +10,7 @@ from worker.doctor.certificates import certificate_files, look_at_certificate
 from worker.doctor.clock import look_at_clock, look_at_time_zone
 from worker.doctor.data_folder import look_at_disk, look_at_file_system, look_at_folder
 from worker.doctor.database import look_at_database, look_at_migrations
-from worker.doctor.finding import Check, CheckName
+from worker.doctor.finding import Check, CheckName, Result, Verdict
 from worker.doctor.folders import look_at_named_folder, named_folders
 from worker.doctor.listener import look_at_listener, look_at_tls_port
 from worker.doctor.model import look_at_bundle, look_at_decoder, look_at_inference
@@ -28,7 +28,7 @@ from worker.doctor.settings_file import look_at_secret_file, secret_files
 from worker.doctor.site import Site
 
 _MODEL_BUDGET_S = 180.0
-"""TensorFlow alone takes half a minute to start on a slow disk."""
+"""What they compute takes seconds; on a busy machine, with TensorFlow, minutes."""
 _NAMES = {
     "destination": (CheckName.DESTINATION_TLS, CheckName.DESTINATION_ECHO),
     "source": (CheckName.SOURCE_TLS, CheckName.SOURCE_ECHO),
@@ -151,15 +151,13 @@ def _of_receivers(site: Site) -> Iterator[Check]:
 
 
 def _of_model(site: Site) -> Iterator[Check]:
-    bundle = (CheckName.BUNDLE,)
-    yield Check(CheckName.BUNDLE, partial(look_at_bundle, site.settings), budget_s=_MODEL_BUDGET_S)
-    yield Check(CheckName.DECODER, partial(look_at_decoder, site), budget_s=_MODEL_BUDGET_S)
-    yield Check(
-        CheckName.INFERENCE,
-        partial(look_at_inference, site),
-        budget_s=_MODEL_BUDGET_S,
-        needs=bundle,
-    )
+    looks: dict[CheckName, tuple[Callable[[], Verdict], tuple[CheckName, ...]]] = {
+        CheckName.BUNDLE: (partial(look_at_bundle, site.settings), ()),
+        CheckName.DECODER: (partial(look_at_decoder, site), ()),
+        CheckName.INFERENCE: (partial(look_at_inference, site), (CheckName.BUNDLE,)),
+    }
+    for name, (look, needs) in looks.items():
+        yield Check(name, look, budget_s=_MODEL_BUDGET_S, late=Result.WARNING, needs=needs)
 
 
 def _of_processes(site: Site) -> Iterator[Check]:

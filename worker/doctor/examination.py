@@ -63,7 +63,8 @@ def _within_budget(check: Check) -> Verdict:
     try:
         return answers.get(timeout=check.budget_s)
     except Empty:
-        return failed(
+        return Verdict(
+            check.late,
             f"no answer within {check.budget_s:g} s",
             "Something hangs: look at the disk, the network and the machine's load, or give more "
             "time by --timeout.",

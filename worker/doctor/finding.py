@@ -94,6 +94,8 @@ class Check:
     """Of several, which: a destination's name, a file; "": there is one."""
     budget_s: float = 30.0
     needs: tuple[CheckName, ...] = ()
+    late: Result = Result.FAILED
+    """How it ends beyond its budget: a warning where a slow machine alone can be the cause."""
 
 
 @dataclass(frozen=True, slots=True)

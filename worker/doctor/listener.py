@@ -1,6 +1,7 @@
 """The listener: ours answers at its ports; or it does not run, and the ports are free for it."""
 
 import socket
+import time
 from pathlib import Path
 
 from dicom_node.access import Admission, Caller
@@ -37,13 +38,10 @@ def look_at_listener(site: Site) -> Verdict:
         return _not_open(listener.host, listener.port)
     with connection:
         from_address = str(connection.getsockname()[0])
-    calling = settings.delivery.calling_ae_title
+    # The listener knows that this is no peer's call and does not warn of an unknown caller.
+    calling = listener.ae_title
     try:
-        found = echo(
-            RemoteAE(listener.ae_title, *address),
-            calling_ae_title=calling,
-            timeout_s=site.timeout_s,
-        )
+        found = _echo_patiently(RemoteAE(listener.ae_title, *address), calling, site.timeout_s)
     except AssociationFailed as error:
         return _judge_refusal(settings, Caller(calling, listener.ae_title, from_address), error)
     return judge_answer(found, address, listener.ae_title)
@@ -85,6 +83,22 @@ def judge_answer(found: Implementation, address: Address, ae_title: str) -> Verd
     )
 
 
+def _echo_patiently(remote: RemoteAE, calling: str, timeout_s: float) -> Implementation:
+    """C-ECHO; a listener on a busy machine that is silent is asked again, with twice the time."""
+    began = time.monotonic()
+    try:
+        return echo(remote, calling_ae_title=calling, timeout_s=timeout_s)
+    except AssociationFailed:
+        if time.monotonic() - began < timeout_s:
+            raise
+    try:
+        return echo(remote, calling_ae_title=calling, timeout_s=2 * timeout_s)
+    except AssociationFailed as error:
+        if time.monotonic() - began < 3 * timeout_s:
+            raise
+        raise AssociationFailed(str(error), TransportProblem.TIMED_OUT) from error
+
+
 def _judge_refusal(settings: Settings, caller: Caller, error: AssociationFailed) -> Verdict:
     """[[peers]] need not admit this machine: then a refusal is what is to be expected."""
     expected = not isinstance(access_list(settings).judge(caller), Admission)
@@ -94,6 +108,11 @@ def _judge_refusal(settings: Settings, caller: Caller, error: AssociationFailed)
             f"{address} takes no more associations now",
             "Look again; if it stays so, raise listener.maximum_associations or "
             "listener.maximum_associations_per_peer, or look who leaves associations open.",
+        )
+    if error.problem is TransportProblem.TIMED_OUT:
+        return failed(
+            f"{address} is open, but no DICOM listener answers there: {error}",
+            f"If this machine is very busy: `fracture-screen doctor --timeout 60`. Else: {_TAKEN}",
         )
     if error.problem is not TransportProblem.REJECTED_PERMANENT:
         return failed(f"{address} is open, but no DICOM listener answers there: {error}", _TAKEN)

@@ -26,6 +26,12 @@ def look_at_monitor(site: Site) -> Verdict:
         answer = httpx.get(url, timeout=site.timeout_s, trust_env=False)
         content = answer.json()
         ready, reasons = bool(content["ready"]), [str(one["told"]) for one in content["reasons"]]
+    except httpx.ReadTimeout:
+        return warning(
+            f"no answer at {own.host}:{own.port} within {site.timeout_s:g} s",
+            "A busy machine, or another program's port (`ss -ltnp`): look again, with more time by "
+            "--timeout.",
+        )
     except httpx.TransportError:
         return warning(
             f"not running at {own.host}:{own.port}: nobody is told of alarms",

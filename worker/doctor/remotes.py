@@ -1,9 +1,8 @@
 """Remote AEs: association and C-ECHO, C-FIND, a test object stored, confirmed, sent back."""
 
+import secrets
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from pydicom.uid import generate_uid
 
 from dicom_node.commitment_scu import CommitmentReport, request_commitment
 from dicom_node.errors import AssociationFailed, TooManyAnswers
@@ -14,6 +13,7 @@ from dicom_node.retrieve import Retrieved, Wanted, get, move
 from dicom_node.retry_classes import TransportProblem
 from dicom_node.spool import Spool
 from dicom_node.storage_scu import echo, send_instances
+from dicom_node.uids import probe_transaction_uid
 from worker.composition import MIB
 from worker.destinations import remote_of
 from worker.doctor.finding import Verdict, failed, ok, skipped, warning
@@ -162,7 +162,7 @@ def _committed(site: Site, destination: Destination, calling: str, probe: ProbeO
     request_commitment(
         remote_of(destination),
         [(probe.sop_class_uid, probe.sop_instance_uid)],
-        str(generate_uid(prefix=None)),
+        probe_transaction_uid(secrets.randbits(62)),
         keep,
         calling_ae_title=calling,
         timeout_s=site.timeout_s,

@@ -1,3 +1,5 @@
+from uuid import RFC_4122, UUID
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,9 @@ from dicom_node.uids import (
     AnalysisKey,
     derived_uid,
     device_uid,
+    is_probe_transaction,
     picture_uids,
+    probe_transaction_uid,
     result_instance_uid,
     result_series_uid,
 )
@@ -83,3 +87,17 @@ def test_a_picture_gets_three_uids_from_its_digest() -> None:
 def test_a_result_identity_refuses_text_that_would_not_hold_everywhere(text: str) -> None:
     with pytest.raises(ValueError, match="model_name"):
         ResultIdentity("1.2", "1.3", 1, 1, "series", text, "1", "1.4", "0.1")
+
+
+@given(st.integers(0, 2**64))
+def test_a_transaction_of_the_doctor_is_a_uid_of_its_own_and_known_as_such(number: int) -> None:
+    transaction_uid = probe_transaction_uid(number)
+    assert UID(transaction_uid).is_valid
+    assert UUID(int=int(transaction_uid.removeprefix("2.25."))).variant == RFC_4122
+    assert is_probe_transaction(transaction_uid)
+    assert probe_transaction_uid(number + 1) != transaction_uid
+
+
+@pytest.mark.parametrize("uid", ["", "2.25.", "2.25.x", "1.2.3", derived_uid("transaction", "a")])
+def test_other_transactions_are_not_taken_for_the_doctors(uid: str) -> None:
+    assert not is_probe_transaction(uid)

@@ -41,6 +41,15 @@ def test_a_check_that_hangs_ends_with_its_budget() -> None:
     assert (hanging.result, fine.result) == (Result.FAILED, Result.OK)
 
 
+def test_a_check_that_a_slow_machine_delays_ends_with_a_warning() -> None:
+    never = Event()
+    slow = Check(DISK, lambda: ok(str(never.wait())), budget_s=0.1, late=Result.WARNING)
+    (finding,) = examine([slow])
+    never.set()
+    assert finding.result is Result.WARNING
+    assert "machine's load" in finding.verdict.remedy
+
+
 def test_what_needs_a_check_that_failed_is_skipped_for_its_own_subject_alone() -> None:
     checks = [
         Check(DATABASE, lambda: failed("away", "start it"), "a"),

@@ -56,11 +56,12 @@ def _where_we_looked(config: Path | None, settings: "Settings") -> str:
         told = f"{file.absolute()}{f' (named by {CONFIG_VARIABLE})' if config is None else ''}"
     names = [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]
     variables = ", ".join(sorted(set(names) - {CONFIG_VARIABLE}))
+    begin = "--config settings.toml up" if settings.is_embedded_database else "db upgrade"
     return (
         f"  settings file: {told}\n"
         f"  environment: {variables or f'no variable {ENVIRONMENT_PREFIX}…'}\n"
         f"  data_folder: {settings.data_folder.absolute()}\n"
-        "A new installation begins with: fracture-screen --config settings.toml up"
+        f"A new installation begins with: fracture-screen {begin}"
     )
 
 

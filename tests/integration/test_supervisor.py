@@ -96,7 +96,7 @@ from worker import supervisor
 from worker.logs import configure_logging
 from worker.stopping import signal_pipe
 
-configure_logging("test")
+configure_logging("test", catch_prints=False)
 supervisor._FIRST_PAUSE_S = 0.1
 made = supervisor.Supervisor(Path(sys.argv[1]), processes={processes!r})
 for child in made._children:

@@ -101,7 +101,7 @@ def _access() -> AccessList:
 
 
 def main(folder: Path, certificates: Path) -> None:
-    configure_logging("target")
+    configure_logging("target", sys.stderr)
     listener_transport.REQUEST_DEADLINE_S = DEADLINE_S
     listener_transport.HANDSHAKE_DEADLINE_S = DEADLINE_S
     listener_transport.PDU_DEADLINE_S = DEADLINE_S

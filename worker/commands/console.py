@@ -54,14 +54,14 @@ def _where_we_looked(config: Path | None, settings: "Settings") -> str:
         told = "none; name it: fracture-screen --config settings.toml …"
     else:
         told = f"{file.absolute()}{f' (named by {CONFIG_VARIABLE})' if config is None else ''}"
-    begin = "up" if settings.is_embedded_database else "db upgrade"
     names = [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]
     variables = ", ".join(sorted(set(names) - {CONFIG_VARIABLE}))
+    begin = "--config settings.toml up" if settings.is_embedded_database else "db upgrade"
     return (
         f"  settings file: {told}\n"
         f"  environment: {variables or f'no variable {ENVIRONMENT_PREFIX}…'}\n"
         f"  data_folder: {settings.data_folder.absolute()}\n"
-        f"A new installation begins with: fracture-screen --config settings.toml {begin}"
+        f"A new installation begins with: fracture-screen {begin}"
     )
 
 

@@ -49,7 +49,7 @@ HALF_OPEN_IN_ALL = 256
 """Connections of all addresses that have requested no association yet."""
 
 _TIMEOUT_SLACK_S = 0.05
-"""How much later than its deadline a read may end."""
+"""Tolerance in seconds: a read may end this much later than its deadline."""
 
 _log = structlog.get_logger(__name__)
 

@@ -58,10 +58,10 @@ D = TypeVar("D", bound=DataSet)
 
 
 class Stores(Protocol[D]):
-    """What is done with C-STORE requests; called in the thread of the association's upper layer."""
+    """Handler of C-STORE requests, called in the thread of the association's upper layer."""
 
     def open(self, association: Association, request: StoreRequest) -> D:
-        """Where the data set goes that comes now."""
+        """Return the sink for the data set that follows."""
 
     def may_go_on(self, association: Association, began: float, size: int) -> bool:
         """Whether the request may go on, which `began` (monotonic) and has `size` bytes.

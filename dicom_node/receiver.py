@@ -48,7 +48,7 @@ OUT_OF_RESOURCES = 0xA700
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a C-STORE response says: `error_comment` is ASCII, at most 64 characters."""
+    """Content of a C-STORE response; `error_comment` is ASCII, at most 64 characters."""
 
     status: int
     error_comment: str = ""

@@ -1,4 +1,4 @@
-"""What our own result objects hold: a heatmap's source and pixels, a report's PDF."""
+"""Content of our own result objects: a heatmap's source and pixels, a report's PDF."""
 
 import numpy as np
 from numpy.typing import NDArray

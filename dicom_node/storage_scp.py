@@ -200,7 +200,7 @@ class StorageScp:
 
 
 class _Stores:
-    """What the upper layer does with C-STORE requests."""
+    """Handles C-STORE requests for the upper layer."""
 
     def __init__(self, receiver: Receiver, guard: ListenerGuard) -> None:
         self._receiver = receiver

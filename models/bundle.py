@@ -34,7 +34,7 @@ SCOPE_FILE = "scope.npz"
 NETWORK_FILE = "network.onnx"
 NETWORK_CHECK_FILE = "network_check.npz"
 FILES = (CARD_FILE, WEIGHTS_FILE, SCOPE_FILE, NETWORK_FILE, NETWORK_CHECK_FILE)
-"""Of a bundle; the card says by their digests which of the last three there are."""
+"""All files that a bundle can have; its card states the digest of each that it has."""
 FLOAT16_FROM_ELEMENTS = 5000
 FORMAT = 2
 """The newest that this version reads: of bundles with a scope, which an older version would not

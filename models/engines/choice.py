@@ -40,7 +40,7 @@ class EngineKind:
 
     package: str
     install: str
-    """What installs it, for messages."""
+    """The command that installs it, for messages."""
     needs_onnx: bool
     load: Callable[[ModelBundle], Engine]
 

@@ -87,7 +87,8 @@ def make_engine(
     Args:
         bundle: the model to run.
         wanted: "auto" or a key of `ENGINES`.
-        measurements: JSON file of what `auto` measured before; None: nothing is kept.
+        measurements: JSON file of what `auto` measured before; None, or in a folder that is not
+            there: nothing is measured.
 
     Raises:
         EngineError: the engine is not installed, or none can run the bundle.
@@ -146,12 +147,13 @@ def _suited(bundle: ModelBundle, measurements: Path | None) -> tuple[str, str]:
         return TENSORFLOW, "no other engine is installed"
     if len(fit) == 1:
         return fit[0], "installed, and the bundle has network.onnx"
+    if measurements is None or not measurements.parent.is_dir():
+        # A measurement that is not kept would choose anew, and perhaps otherwise, on each run.
+        return fit[0], "installed, and a measurement could not be kept without a data folder"
     return _fastest(bundle, fit, measurements)
 
 
-def _fastest(
-    bundle: ModelBundle, names: Sequence[str], measurements: Path | None
-) -> tuple[str, str]:
+def _fastest(bundle: ModelBundle, names: Sequence[str], measurements: Path) -> tuple[str, str]:
     """Measured once per bundle and machine, one radiograph at a time as triage comes."""
     key = _machine_key(bundle, names)
     known = _read(measurements)
@@ -187,19 +189,17 @@ def _processor() -> str:
     return next(named, platform.machine())
 
 
-def _read(measurements: Path | None) -> dict[str, dict[str, float]]:
+def _read(measurements: Path) -> dict[str, dict[str, float]]:
     """A file that is missing or damaged is measured anew."""
     try:
-        found = json.loads(measurements.read_text(encoding="utf-8")) if measurements else {}
+        found = json.loads(measurements.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def _write(measurements: Path | None, known: Mapping[str, Mapping[str, float]]) -> None:
-    """A folder that is not there, or not ours to write, keeps nothing."""
-    if measurements is None:
-        return
+def _write(measurements: Path, known: Mapping[str, Mapping[str, float]]) -> None:
+    """A folder that is not ours to write keeps nothing."""
     try:
         measurements.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
     except OSError:

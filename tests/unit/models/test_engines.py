@@ -156,8 +156,17 @@ def test_the_fastest_of_several_is_measured_once_per_bundle_and_machine(
     file.write_text("{damaged")
     assert make_engine(with_network(), measurements=file).name == "openvino"
     assert len(measured) == 6
-    make_engine(with_network(), measurements=tmp_path / "missing" / "engines.json")
-    assert len(measured) == 8
+
+
+def test_nothing_is_measured_where_nothing_can_be_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_engines(monkeypatch, onnxruntime=True, openvino=True, tensorflow=True)
+    monkeypatch.setattr(choice, "milliseconds", lambda *_: pytest.fail("measured"))
+    for measurements in (None, tmp_path / "missing" / "engines.json"):
+        chosen = make_engine(with_network(), measurements=measurements)
+        assert chosen.name == "onnxruntime"
+        assert "could not be kept" in chosen.reason
 
 
 def test_milliseconds_are_of_one_radiograph_and_leave_out_the_first_run() -> None:

@@ -8,7 +8,7 @@ from models.gradcam import DenseHead, Head, MapHead
 
 
 def head_of(weights: Weights) -> Head:
-    """What stands between features and score, for the closed-form explanation."""
+    """Return the head between features and score, for the closed-form explanation."""
     dense = dense_head(weights)
     if f"{MAP_LAYER}/kernel" not in weights:
         return dense

@@ -94,7 +94,7 @@ def verify(engine: Engine, check: NetworkCheck, preprocessing: Preprocessing) ->
 
 
 def check_to_bytes(check: NetworkCheck) -> bytes:
-    """As a bundle stores it."""
+    """Return the check as a bundle stores it."""
     buffer = BytesIO()
     np.savez_compressed(
         buffer,

@@ -1,4 +1,4 @@
-"""Where the bundle lies that the program comes with. Imports nothing: the settings name it."""
+"""Location of the shipped bundle. Imports nothing else, since the settings need it."""
 
 from pathlib import Path
 

@@ -76,7 +76,7 @@ ENGINES: Mapping[str, EngineKind] = {
         "tensorflow", "pip install 'fracture-screen[training]'", False, _tensorflow
     ),
 }
-"""By the name that settings use."""
+"""Name in the settings → engine."""
 
 
 def make_engine(

@@ -15,7 +15,7 @@ from db.records import (
     QueuedStudy,
     ReleasedStudy,
 )
-from db.states import DeliveryState, FlagKind, Outcome, StudyState
+from db.states import DeliveryState, FlagKind, Outcome, StudyState, SweepStudyState
 from db.tables import Analysis, Delivery, Instance, ResultObject, Study, SweepStudy
 from db.transitions import move_studies
 
@@ -29,9 +29,21 @@ _LEASE_LOST = "the worker died or ran out of time"
 
 
 def mark_quiet_studies_ready(session: Session, quiet_period: timedelta, now: datetime) -> int:
-    """Make READY every RECEIVING study whose last instance is `quiet_period` old."""
+    """Make READY every RECEIVING study whose last instance is `quiet_period` old.
+
+    A study that its sweep is still fetching waits: a fetch that was cut short leaves a part of it,
+    and a part of a study must not be concluded.
+    """
+    being_fetched = select(SweepStudy.id).where(
+        SweepStudy.study_instance_uid == Study.study_instance_uid,
+        SweepStudy.sweep_id == Study.sweep_id,
+        SweepStudy.state == SweepStudyState.FETCHING,
+        SweepStudy.next_attempt_at > now,
+    )
     quiet = select(Study.id).where(
-        Study.state == StudyState.RECEIVING, Study.last_instance_at <= now - quiet_period
+        Study.state == StudyState.RECEIVING,
+        Study.last_instance_at <= now - quiet_period,
+        ~being_fetched.exists(),
     )
     # A row that is locked is just getting an instance: it isn't quiet.
     quiet = quiet.with_for_update(skip_locked=True)

@@ -172,6 +172,32 @@ def test_what_arrives_after_the_requests_time_is_triage(sweeps: Sweeps, bench: B
     assert not bench.queue(1).backlog
 
 
+def test_a_part_that_a_killed_fetch_left_waits_for_the_rest(sweeps: Sweeps, bench: Bench) -> None:
+    sweep_id = begin(sweeps, 1)
+    (item,) = sweeps.to_see_to(sweep_id, 10)
+    sweeps.begin_fetch(item.id, 2, bench.clock() + 3 * QUIET)
+    bench.register(1, 1)
+    bench.clock.forward(QUIET)
+    assert bench.ledger.mark_quiet_studies_ready(QUIET) == 0
+    bench.register(1, 2)
+    sweeps.end_fetch(item.id, 2)
+    bench.clock.forward(QUIET)
+    assert bench.ledger.mark_quiet_studies_ready(QUIET) == 1
+
+
+def test_a_fetch_that_never_ends_holds_a_study_no_longer_than_its_time(
+    sweeps: Sweeps, bench: Bench
+) -> None:
+    sweep_id = begin(sweeps, 1)
+    (item,) = sweeps.to_see_to(sweep_id, 10)
+    sweeps.begin_fetch(item.id, 2, bench.clock() + 3 * QUIET)
+    bench.register(1, 1)
+    bench.clock.forward(2 * QUIET)
+    assert bench.ledger.mark_quiet_studies_ready(QUIET) == 0
+    bench.clock.forward(QUIET)
+    assert bench.ledger.mark_quiet_studies_ready(QUIET) == 1
+
+
 def test_a_live_study_stays_triage_though_a_sweep_asks_for_it(sweeps: Sweeps, bench: Bench) -> None:
     bench.register(1, 1)
     sweep_id = begin(sweeps, 1)

@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.columns import came_by_itself
+from db.outcomes import Outcome
 from db.session import reading
-from db.states import DeliveryState, Outcome, StudyState, SweepState
+from db.states import DeliveryState, StudyState, SweepState
 from db.tables import (
     Analysis,
     Circuit,

@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from db.dead_letters import withdraw_outdated
+from db.outcomes import Outcome
 from db.records import ClaimedStudy, Conclusion, NewResultObject
-from db.states import DeliveryState, Outcome, StudyState
+from db.states import DeliveryState, StudyState
 from db.study_headers import record_header
 from db.tables import Analysis, Delivery, Finding, ResultObject, Study
 from db.transitions import NEXT_REVISION, move_deliveries, move_studies

@@ -12,8 +12,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from db.outcomes import Outcome
 from db.records import DeliveryFilter, DeliveryRecord
-from db.states import DeliveryState, Outcome
+from db.states import DeliveryState
 from db.tables import Analysis, Delivery, ResultObject, Study, analysis_result
 from db.transitions import move_deliveries
 

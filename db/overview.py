@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from db.circuits import circuits
 from db.columns import came_by_itself
+from db.outcomes import Outcome
 from db.records import (
     AnalysisSummary,
     DeliverySummary,
@@ -17,7 +18,7 @@ from db.records import (
     StudySummary,
     WaitingStudy,
 )
-from db.states import DeliveryState, Outcome, StudyState
+from db.states import DeliveryState, StudyState
 from db.tables import Analysis, Delivery, Finding, Instance, ResultObject, Study
 
 _AT_THE_DESTINATION = (DeliveryState.SENT, DeliveryState.COMMITTED)

@@ -11,11 +11,10 @@ from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.columns import came_by_itself
+from db.outcomes import FLAGGED, NOT_WHOLLY_ANALYSED, Outcome
 from db.session import reading
-from db.states import Outcome, ReviewOutcome
+from db.states import ReviewOutcome
 from db.tables import Analysis, Finding, Review, Study, StudyOpening, SweepStudy
-
-FLAGGED = (Outcome.POSITIVE, Outcome.DOUBTFUL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,7 @@ class Quality:
             return list(found.values())
 
     def suspected_missed(self, period: Period, limit: int) -> tuple[int, list[SuspectedMissed]]:
-        """How many there are, and the first `limit`: definite ones, then by probability."""
+        """How many there are, and the first `limit`: likely ones, then by probability."""
         missed = (
             *_current(period),
             Analysis.outcome.in_(FLAGGED),
@@ -177,14 +176,17 @@ class Quality:
             ]
 
     def not_analysed(self, period: Period, limit: int) -> list[tuple[str, int]]:
-        """(reason, images) of NOT_ANALYSED studies, most first; at most `limit` reasons."""
+        """Return at most `limit` (reason, images) of INCOMPLETE and NOT_ANALYSED studies.
+
+        The most frequent reasons come first.
+        """
         count = func.count()
         wanted = (
             select(Finding.reason, count)
             .join(Analysis, Analysis.id == Finding.analysis_id)
             .where(
                 *_current(period),
-                Analysis.outcome == Outcome.NOT_ANALYSED,
+                Analysis.outcome.in_(NOT_WHOLLY_ANALYSED),
                 Finding.analysed.is_(False),
             )
             .group_by(Finding.reason)

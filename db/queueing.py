@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.conclusions import attempts_spent, give_up, queue_again
+from db.outcomes import Outcome
 from db.overview import finding_record
 from db.records import (
     ClaimedInstance,
@@ -15,7 +16,7 @@ from db.records import (
     QueuedStudy,
     ReleasedStudy,
 )
-from db.states import DeliveryState, FlagKind, Outcome, StudyState, SweepStudyState
+from db.states import DeliveryState, FlagKind, StudyState, SweepStudyState
 from db.tables import Analysis, Delivery, Instance, ResultObject, Study, SweepStudy
 from db.transitions import move_studies
 

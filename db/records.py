@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 
-from db.states import CircuitState, DeliveryState, Outcome, StudyState
+from db.outcomes import Outcome
+from db.states import CircuitState, DeliveryState, StudyState
 
 
 @dataclass(frozen=True, slots=True)

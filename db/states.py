@@ -29,21 +29,6 @@ CONCLUDED = (StudyState.SCREENED, StudyState.FAILED)
 """A study is at rest: nothing more happens to it by itself."""
 
 
-class Outcome(StrEnum):
-    """What an analysis says of its study."""
-
-    POSITIVE = "POSITIVE"
-    """Some radiograph reaches the specific operating point ("definite")."""
-    DOUBTFUL = "DOUBTFUL"
-    """Some radiograph reaches the sensitive operating point only ("suspicious")."""
-    NEGATIVE = "NEGATIVE"
-    """All eligible radiographs were analysed and stay below both operating points."""
-    NOT_ANALYSED = "NOT_ANALYSED"
-    """Nothing was eligible; the findings tell the reason per instance."""
-    FAILED = "FAILED"
-    """Something broke; the reason is recorded."""
-
-
 class DeliveryState(StrEnum):
     """Where one result object is on its way to one destination."""
 

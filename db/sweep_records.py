@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from db.states import Outcome, StudyState, SweepState, SweepStudyState
+from db.outcomes import Outcome
+from db.states import StudyState, SweepState, SweepStudyState
 
 
 @dataclass(frozen=True, slots=True)

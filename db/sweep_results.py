@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from db.states import Outcome, SweepStudyState
+from db.outcomes import NOT_WHOLLY_ANALYSED, Outcome
+from db.states import SweepStudyState
 from db.sweep_records import SweepTally, SweptStudy
 from db.tables import Analysis, Study, SweepStudy
 
@@ -24,7 +25,7 @@ def tally(session: Session, sweep_id: int) -> SweepTally:
     outcomes = dict.fromkeys(Outcome, 0)
     for (_, now), count in changes.items():
         outcomes[now] += count
-    silent = Analysis.outcome.in_((Outcome.NOT_ANALYSED, Outcome.FAILED))
+    silent = Analysis.outcome.in_((*NOT_WHOLLY_ANALYSED, Outcome.FAILED))
     reasons = _concluded(session, sweep_id, Analysis.reason, where=silent)
     return SweepTally(
         studies={state: states.get(state, 0) for state in SweepStudyState},

@@ -22,10 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from db.columns import FreeText, UtcDateTime, terms
+from db.outcomes import Outcome
 from db.states import (
     DeliveryState,
     ModelState,
-    Outcome,
     ReviewOutcome,
     Role,
     StudyState,

@@ -23,7 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.columns import came_by_itself
-from db.states import Outcome, StudyState
+from db.outcomes import Outcome
+from db.states import StudyState
 from db.study_headers import fold
 from db.tables import Analysis, Review, Study, StudyHeader, StudyOpening
 from db.worklist_records import (

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from db.outcomes import Outcome
 from db.records import NewFinding, ResultSummary
 from db.reviews import NewReview
-from db.states import Outcome, StudyState
+from db.states import StudyState
 
 PAGE_SIZE = 50
 

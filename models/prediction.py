@@ -13,9 +13,9 @@ class OperatingPoint(StrEnum):
     """Thresholds on the calibrated probability, each chosen on validation data."""
 
     SENSITIVE = "sensitive"
-    """Few fractures missed; more false alarms. Reaching it alone means "suspicious"."""
+    """Few fractures missed; more false alarms. Reaching it alone means "fracture possible"."""
     SPECIFIC = "specific"
-    """Few false alarms. Reaching it means "definite"."""
+    """Few false alarms. Reaching it means "fracture likely"."""
 
 
 @dataclass(frozen=True, slots=True)

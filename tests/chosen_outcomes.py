@@ -14,7 +14,7 @@ from models.prediction import FloatArray
 from tests.unit.models.bundles import identity_head, make_bundle
 from worker.screening import Screener
 
-NEGATIVE, SUSPICIOUS, DEFINITE = 0.1, 0.5, 0.9
+NEGATIVE, POSSIBLE, LIKELY = 0.1, 0.5, 0.9
 """Probabilities below, between and above the operating points 0.3 and 0.7 of the bundle."""
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 

@@ -241,7 +241,7 @@ def _explained(run: CrossValidation, bundle: ModelBundle) -> list[Explained]:
 def _plot(run: CrossValidation, judged: Judged, fractured: npt.NDArray[np.bool_]) -> None:
     """ROC and reliability of the probabilities that the other folds calibrated."""
     likely = np.clip(judged.probabilities, 1e-9, 1 - 1e-9)
-    flagged = {"suspicious": judged.sensitive, "definite": judged.specific}
+    flagged = {"possible": judged.sensitive, "likely": judged.specific}
     points = {
         name: (float(one[fractured].mean()), float((~one)[~fractured].mean()))
         for name, one in flagged.items()

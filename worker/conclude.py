@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from db.outcomes import Outcome
 from db.records import NewFinding
-from db.states import Outcome
 from models.prediction import OperatingPoint
 
 
@@ -22,9 +22,8 @@ def conclude(findings: Sequence[NewFinding], *, unread: int) -> Verdict:
 
     Args:
         findings: one per analysed frame and one per instance that was not analysed.
-        unread: how many of the not analysed are CR or DX images within the model's scope that
-            could not be read or look like nothing that it knows. They forbid a NEGATIVE: what
-            nobody looked at is not negative.
+        unread: how many of the not analysed are radiographs that may show what the model is for.
+            They forbid a NEGATIVE: what nobody looked at is not negative.
     """
     analysed = [finding for finding in findings if finding.analysed]
     probability = max((f.probability for f in analysed if f.probability is not None), default=None)
@@ -37,10 +36,10 @@ def conclude(findings: Sequence[NewFinding], *, unread: int) -> Verdict:
         return Verdict(Outcome.NOT_ANALYSED, _reasons(findings), None)
     if unread:
         reason = (
-            f"{unread} of {len(analysed) + unread} radiographs could not be analysed, the others "
-            f"are below both operating points; {_reasons(findings)}"
+            f"{unread} of {len(analysed) + unread} radiographs could not be analysed: "
+            f"{_reasons(findings)}"
         )
-        return Verdict(Outcome.NOT_ANALYSED, reason, probability)
+        return Verdict(Outcome.INCOMPLETE, reason, probability)
     return Verdict(Outcome.NEGATIVE, "", probability)
 
 

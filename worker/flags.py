@@ -9,12 +9,13 @@ from types import MappingProxyType
 import structlog
 from pydicom import Dataset
 
+from db.outcomes import GRADES, Grade, Outcome
 from db.records import ClaimedStudy, NewFinding, NewResultObject
-from db.states import FlagKind, Outcome
+from db.states import FlagKind
 from dicom_node.result_file import is_own_result, write_message
 from dicom_node.sop_classes import REPORT_SOP_CLASSES
 from dicom_node.uids import derived_uid
-from models.prediction import ModelIdentity, OperatingPoint
+from models.prediction import ModelIdentity
 from worker.results import Source, header_or_nothing
 from worker.screening import Screening
 from worker.settings import Hl7Receiver, Settings, WebhookReceiver
@@ -31,12 +32,6 @@ NEVER = "made by a sweep, and sweep.notify_days is 0"
 NO_DATE = "made by a sweep, and the study has no date"
 TOO_OLD = "made by a sweep, and the study is older than sweep.notify_days"
 REPORTED = "made by a sweep, and the study was reported before"
-
-_OUTCOMES = {
-    OperatingPoint.SPECIFIC: Outcome.POSITIVE,
-    OperatingPoint.SENSITIVE: Outcome.DOUBTFUL,
-    "": Outcome.NEGATIVE,
-}
 
 _log = structlog.get_logger(__name__)
 
@@ -205,7 +200,7 @@ def _is_of_radiograph(finding: NewFinding) -> bool:
 
 
 def _image(finding: NewFinding) -> FlagImage:
-    outcome = _OUTCOMES[finding.operating_point] if finding.analysed else Outcome.NOT_ANALYSED
+    outcome = GRADES[Grade(finding.operating_point)] if finding.analysed else Outcome.NOT_ANALYSED
     return FlagImage(
         sop_instance_uid=finding.sop_instance_uid,
         frame_number=finding.frame_number,

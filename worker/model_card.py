@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from db.outcomes import percent
 from models.bundle import ModelBundle
 
 Json = Mapping[str, Any]
@@ -66,7 +67,8 @@ def _scope(bundle: ModelBundle) -> str:
 def region_points(bundle: ModelBundle) -> list[str]:
     """One sentence per region that has operating points of its own."""
     return [
-        f"For {region}: suspicious at ≥ {own.sensitive:.3f}, definite at ≥ {own.specific:.3f}."
+        f"For {region}: fracture possible at ≥ {percent(own.sensitive)}, "
+        f"likely at ≥ {percent(own.specific)}."
         for region, own in sorted(bundle.region_operating_points.items())
     ]
 
@@ -79,9 +81,9 @@ def performance(all_metrics: Json) -> str:
     sensitive, specific = (metrics["operating_points"][name] for name in ("sensitive", "specific"))
     return (
         f"Measured on {metrics['radiographs']} {whose}, {metrics['fractured']} of them "
-        f"fractured (95 % interval): AUC {_plain(metrics['auc'])}; suspicious: sensitivity "
+        f"fractured (95 % interval): AUC {_plain(metrics['auc'])}; possible: sensitivity "
         f"{_percent(sensitive['sensitivity'])}, specificity {_percent(sensitive['specificity'])}; "
-        f"definite: sensitivity {_percent(specific['sensitivity'])}, specificity "
+        f"likely: sensitivity {_percent(specific['sensitivity'])}, specificity "
         f"{_percent(specific['specificity'])}."
     )
 
@@ -94,7 +96,7 @@ def figure_rows(metrics: Json) -> list[tuple[str, ...]]:
         ("of them fractured", *(str(part["fractured"]) for part in parts)),
         ("AUC", *(_plain(part["auc"]) for part in parts)),
     ]
-    for word, name in (("suspicious", "sensitive"), ("definite", "specific")):
+    for word, name in (("possible", "sensitive"), ("likely", "specific")):
         points = [part["operating_points"][name] for part in parts]
         rows.append((f"{word}: at probability ≥", *(f"{p['threshold']:.3f}" for p in points)))
         for kind in ("sensitivity", "specificity"):

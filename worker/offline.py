@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 import structlog
 
+from db.outcomes import Outcome
 from db.records import NewFinding
-from db.states import Outcome
 from dicom_node.errors import UnreadableInstance
 from dicom_node.header import read_header
 from dicom_node.image_file import read_image_file, wrap_as_dx

@@ -6,11 +6,12 @@ how it is laid out on paper in worker.report.
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+
+from db.outcomes import Grade, grade_word, percent
 
 LONGEST_SIDE = 2048
 SHORTEST_SIDE = 512
@@ -35,7 +36,7 @@ class OverlayCaption:
 
     model_name: str
     model_version: str
-    operating_point: Literal["definite", "suspicious"]
+    grade: Grade
     probability: float
     body_part: str = ""
     retrospective: bool = False
@@ -133,11 +134,8 @@ def _check_unit_range(name: str, values: npt.NDArray[np.float32]) -> None:
 
 
 def _check_caption(caption: OverlayCaption) -> None:
-    if caption.operating_point not in ("definite", "suspicious"):
-        raise ValueError(
-            f"operating point {caption.operating_point!r} is unknown: "
-            "give 'definite' or 'suspicious'; a negative radiograph gets no overlay"
-        )
+    if caption.grade is Grade.BELOW:
+        raise ValueError("a radiograph below both operating points gets no overlay")
     if not 0.0 <= caption.probability <= 1.0:
         raise ValueError(f"probability {caption.probability!r} is not within [0, 1]")
 
@@ -200,11 +198,10 @@ def _draw_strip(caption: OverlayCaption, width: int) -> npt.NDArray[np.uint8]:
 
 
 def _caption_lines(caption: OverlayCaption, width: int, size: float) -> list[tuple[str, bool]]:
-    crossed = f"Fracture: {caption.operating_point} operating point"
     texts = [
         (NOT_FOR_DIAGNOSIS, True),
         *([(RETROSPECTIVE, True)] if caption.retrospective else []),
-        (f"{crossed}, probability {caption.probability:.2f}", False),
+        (f"{grade_word(caption.grade)}, probability {percent(caption.probability)}", False),
         (f"Model {caption.model_name} {caption.model_version}", False),
     ]
     if caption.body_part:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, SecondaryCaptureImageStorage
 
+from db.outcomes import Grade
 from db.records import NewResultObject, PurgedInstance
 from dicom_node.encapsulated_pdf import build_encapsulated_pdf
 from dicom_node.errors import DicomNodeError
@@ -24,7 +24,7 @@ from dicom_node.secondary_capture import build_secondary_capture
 from dicom_node.sop_classes import RADIOGRAPH_SOP_CLASSES
 from dicom_node.uids import AnalysisKey, device_uid, result_instance_uid, result_series_uid
 from models.bundle import ModelBundle
-from models.prediction import OperatingPoint, Prediction, SaliencyMap
+from models.prediction import Prediction, SaliencyMap
 from worker.conclude import Verdict
 from worker.overlay import (
     OverlayCaption,
@@ -54,13 +54,6 @@ _SOP_CLASS = {OVERLAY: SecondaryCaptureImageStorage, REPORT: EncapsulatedPDFStor
 
 RgbPixels = npt.NDArray[np.uint8]
 
-WORDS: dict[OperatingPoint | None, Literal["", "suspicious", "definite"]] = {
-    None: "",
-    OperatingPoint.SENSITIVE: "suspicious",
-    OperatingPoint.SPECIFIC: "definite",
-}
-"""What readers see for an operating point."""
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -86,6 +79,11 @@ class ClassifiedFrame:
     radiograph: Radiograph
     prediction: Prediction
     saliency: SaliencyMap
+
+    @property
+    def grade(self) -> Grade:
+        """What readers are told of it."""
+        return Grade(self.prediction.operating_point or "")
 
 
 class ResultWriter:
@@ -141,7 +139,7 @@ class ResultWriter:
             if self._reference is None:
                 self._reference = frame.radiograph.reference
             overlay = None
-            if frame.prediction.operating_point is None:
+            if frame.grade is Grade.BELOW:
                 picture = render_radiograph(frame.radiograph.pixels, THUMBNAIL_SIDE)
             else:
                 grey = render_radiograph(frame.radiograph.pixels)
@@ -156,7 +154,7 @@ class ResultWriter:
                     len(self._images) + 1,
                     frame.radiograph.frame_number,
                     probability=frame.prediction.probability,
-                    operating_point=WORDS[frame.prediction.operating_point],
+                    grade=frame.grade,
                     picture=picture,
                     overlay=overlay,
                 )
@@ -218,13 +216,12 @@ class ResultWriter:
         self._write(OVERLAY, uid, dataset)
 
     def _caption(self, frame: ClassifiedFrame) -> OverlayCaption:
-        word = WORDS[frame.prediction.operating_point]
-        if not word:
+        if frame.grade is Grade.BELOW:
             raise ValueError("a radiograph below both operating points has no heatmap")
         return OverlayCaption(
             self._bundle.identity.name,
             self._bundle.identity.version,
-            word,
+            frame.grade,
             frame.prediction.probability,
             frame.radiograph.body_part_examined,
             self._retrospective,

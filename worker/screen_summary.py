@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from worker.offline import TABLE, Row
 
 Json = dict[str, Any]

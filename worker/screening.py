@@ -12,6 +12,7 @@ from typing import Protocol
 
 from pydicom import Dataset
 
+from db.outcomes import Grade, grade_word, percent
 from db.records import NewFinding, NewResultObject, PurgedInstance, purged_on
 from dicom_node.errors import UnreadableInstance
 from dicom_node.radiograph import (
@@ -22,10 +23,10 @@ from dicom_node.radiograph import (
     read_radiographs,
 )
 from models.classifier import Classification, Classifier
-from models.prediction import ModelIdentity, OperatingPoint
+from models.prediction import ModelIdentity
 from models.preprocessing import shows_nothing
 from worker.conclude import Verdict, conclude
-from worker.results import WORDS, ClassifiedFrame, ResultWriter, Source, header_or_nothing
+from worker.results import ClassifiedFrame, ResultWriter, Source, header_or_nothing
 
 LONGEST_DEVICE = 200
 BLANK = "the image is blank: a single shade"
@@ -281,8 +282,7 @@ def _as_before(finding: NewFinding) -> str:
 
 def _words(findings: Sequence[NewFinding]) -> str:
     highest = max(findings, key=lambda one: one.probability or 0.0)
-    word = WORDS[OperatingPoint(highest.operating_point) if highest.operating_point else None]
-    return f"{word or 'below both operating points'} ({100 * (highest.probability or 0.0):.0f} %)"
+    return f"{grade_word(Grade(highest.operating_point))} ({percent(highest.probability)})"
 
 
 def _stated(header: Dataset, keyword: str) -> str:

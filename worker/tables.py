@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from db.outcomes import percent
 from models.bundle import ModelBundle
 from worker.model_card import figure_rows, part_names, region_points
 
@@ -16,7 +17,10 @@ def print_card(console: Console, bundle: ModelBundle) -> None:
     """Identity, operating points, figures with intervals, limits."""
     model, points = bundle.identity, bundle.operating_points
     console.print(f"{model.name} {model.version}  digest {model.digest[:16]}…")
-    console.print(f"suspicious at ≥ {points.sensitive:.3f}, definite at ≥ {points.specific:.3f}")
+    console.print(
+        f"fracture possible at ≥ {percent(points.sensitive)}, "
+        f"likely at ≥ {percent(points.specific)}"
+    )
     for line in region_points(bundle):
         console.print(line)
     metrics = bundle.card["metrics"]

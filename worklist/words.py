@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from db.outcomes import GRADES, OUTCOMES, Grade, Outcome
+from db.outcomes import percent as percent
 from db.records import NewFinding
-from db.states import DeliveryState, FlagKind, Outcome, ReviewOutcome, StudyState
-from worklist.flags.content import WORDS
+from db.states import DeliveryState, FlagKind, ReviewOutcome, StudyState
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,8 @@ class Sign:
 
 
 WAITING = Sign("waiting", "waiting")
-OUTCOMES: dict[Outcome, Sign] = {
-    Outcome.POSITIVE: Sign(WORDS[Outcome.POSITIVE], "positive"),
-    Outcome.DOUBTFUL: Sign(WORDS[Outcome.DOUBTFUL], "doubtful"),
-    Outcome.NOT_ANALYSED: Sign(WORDS[Outcome.NOT_ANALYSED], "not-analysed"),
-    Outcome.FAILED: Sign(WORDS[Outcome.FAILED], "failed"),
-    Outcome.NEGATIVE: Sign(WORDS[Outcome.NEGATIVE], "negative"),
+OUTCOME_SIGNS: dict[Outcome, Sign] = {
+    outcome: Sign(terms.word, terms.style) for outcome, terms in OUTCOMES.items()
 }
 """In the order in which they are listed."""
 
@@ -61,12 +58,11 @@ REVIEWS: dict[ReviewOutcome, str] = {
 _TURNS_DIRECTION = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
-_POINTS = {"specific": OUTCOMES[Outcome.POSITIVE], "sensitive": OUTCOMES[Outcome.DOUBTFUL]}
 
 
 def outcome_sign(outcome: Outcome | None) -> Sign:
     """Of a study; None: it has no outcome yet."""
-    return WAITING if outcome is None else OUTCOMES[outcome]
+    return WAITING if outcome is None else OUTCOME_SIGNS[outcome]
 
 
 def finding_sign(finding: NewFinding | None) -> Sign:
@@ -74,18 +70,8 @@ def finding_sign(finding: NewFinding | None) -> Sign:
     if finding is None:
         return WAITING
     if not finding.analysed:
-        return OUTCOMES[Outcome.NOT_ANALYSED]
-    return _POINTS.get(finding.operating_point, OUTCOMES[Outcome.NEGATIVE])
-
-
-def percent(probability: float | None) -> str:
-    """As a whole percentage, which never rounds to certainty; "": not known."""
-    if probability is None:
-        return ""
-    whole = round(100 * probability)
-    if whole == 0:
-        return "< 1 %"
-    return "> 99 %" if whole == 100 else f"{whole} %"
+        return OUTCOME_SIGNS[Outcome.NOT_ANALYSED]
+    return OUTCOME_SIGNS[GRADES[Grade(finding.operating_point)]]
 
 
 def lapse(since: datetime, until: datetime) -> str:

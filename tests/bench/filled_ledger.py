@@ -7,14 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, insert
 
-from db.states import (
-    DeliveryState,
-    Outcome,
-    ReviewOutcome,
-    StudyState,
-    SweepState,
-    SweepStudyState,
-)
+from db.outcomes import Outcome
+from db.states import DeliveryState, ReviewOutcome, StudyState, SweepState, SweepStudyState
 from db.tables import (
     Base,
     Sweep,

@@ -22,8 +22,9 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import Engine, insert, text
 
+from db.outcomes import Outcome
 from db.session import make_engine, upgrade
-from db.states import Outcome, StudyState, SweepState
+from db.states import StudyState, SweepState
 from db.study_headers import fold
 from db.tables import Analysis, Finding, Instance, Study, StudyHeader, Sweep
 from db.worklist import Worklist
@@ -177,7 +178,7 @@ def cases(studies: int) -> Iterator[tuple[str, WorklistFilter, Position | None]]
     for outcome in Outcome:
         yield outcome.value.lower(), replace(everything, outcomes=frozenset({outcome})), None
     flagged = frozenset({Outcome.POSITIVE, Outcome.DOUBTFUL})
-    yield "definite or suspicious", replace(everything, outcomes=flagged), None
+    yield "fracture likely or possible", replace(everything, outcomes=flagged), None
     yield "the same, deep", replace(everything, outcomes=flagged), deep
     yield "waiting", replace(everything, waiting=True), None
     yield "triage", replace(everything, swept=False), None

@@ -24,7 +24,8 @@ from pynetdicom.dsutils import split_dataset
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session, selectinload
 
-from db.states import DeliveryState, Outcome, StudyState
+from db.outcomes import Outcome
+from db.states import DeliveryState, StudyState
 from db.tables import Analysis, Delivery, Instance, ResultObject, Study
 from tests.servers.scripted_pacs import Reception
 

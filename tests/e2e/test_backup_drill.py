@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from db.outcomes import Outcome
 from db.records import DeliveryFilter, StudySummary
-from db.states import DeliveryState, Outcome, StudyState
+from db.states import DeliveryState, StudyState
 from tests.radiographs import Phantom, write_phantom
 from tests.servers.postgresql import PrivatePostgresql
 from tests.servers.product import (

@@ -10,8 +10,9 @@ from pydicom.sequence import Sequence
 from pynetdicom import AE, _config
 from pynetdicom.dsutils import split_dataset
 
+from db.outcomes import Outcome
 from db.records import StudySummary
-from db.states import Outcome, StudyState
+from db.states import StudyState
 from dicom_node.storage_scu import send_instances
 from tests.paths import needs_shared_data
 from tests.radiographs import ODDITIES, write_phantom

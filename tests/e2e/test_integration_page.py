@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from db.outcomes import Outcome
 from db.records import DeliveryFilter, StudySummary
-from db.states import DeliveryState, Outcome
+from db.states import DeliveryState
 from tests.paths import REPOSITORY
 from tests.radiographs import Phantom, write_phantom
 from tests.servers.orthanc import Orthanc, needs_orthanc, running_orthanc

@@ -4,7 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from db.states import Outcome, StudyState
+from db.outcomes import Outcome
+from db.states import StudyState
 from dicom_node.spool import Spool
 from tests.radiographs import write_phantom
 from tests.servers.pacs import FolderPacs

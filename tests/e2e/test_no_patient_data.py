@@ -8,8 +8,8 @@ import httpx
 import pytest
 from pydicom import dcmread
 
+from db.outcomes import Outcome
 from db.session import make_engine
-from db.states import Outcome
 from tests.canary import Canary, files_below, leaks, tables_of
 from tests.e2e.test_monitor import ask, monitor_toml, told
 from tests.radiographs import write_phantom

@@ -9,7 +9,7 @@ import cv2
 import pydicom
 import pytest
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from tests.paths import needs_shared_data
 from tests.radiographs import WG04, wrap_fracatlas, write_phantom
 from tests.servers.dcmtk import needs_dcmtk, run_dcmsend, run_storescu

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from db.states import Outcome, SweepState, SweepStudyState
+from db.outcomes import Outcome
+from db.states import SweepState, SweepStudyState
 from db.sweep_records import NewSweep, SweepRecord, SweepTally
 from db.sweeps import Sweeps
 from dicom_node.instance import RemoteAE

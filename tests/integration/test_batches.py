@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from db import tables
 from db.ledger import Ledger
+from db.outcomes import Outcome
 from db.records import QueuedStudy, StudySummary
-from db.states import Outcome, StudyState
+from db.states import StudyState
 from db.sweep_records import Candidate, NewSweep
 from db.sweeps import Sweeps
 from dicom_node.errors import ReadingFailed
@@ -21,10 +22,10 @@ from dicom_node.radiograph import PixelLimits, read_radiographs
 from dicom_node.received import describe_file
 from models.classifier import BATCH_SIZE, Classifier
 from tests.chosen_outcomes import (
-    DEFINITE,
+    LIKELY,
     NEGATIVE,
     NOW,
-    SUSPICIOUS,
+    POSSIBLE,
     ChosenEngine,
     chosen_bundle,
     screener_of,
@@ -130,13 +131,13 @@ def backlog(tmp_path: Path, ledger_engine: Engine) -> Backlog:
 
 def test_each_study_of_a_batch_has_its_own_outcome(backlog: Backlog) -> None:
     uids = backlog.fetch("one", "two", "three")
-    backlog.screen(screener_of(NEGATIVE, DEFINITE, SUSPICIOUS))
+    backlog.screen(screener_of(NEGATIVE, LIKELY, POSSIBLE))
     assert backlog.outcomes(uids) == [Outcome.NEGATIVE, Outcome.POSITIVE, Outcome.DOUBTFUL]
 
 
 def test_only_positives_have_results_and_go_out(backlog: Backlog) -> None:
     one, two, three = backlog.fetch("one", "two", "three")
-    backlog.screen(screener_of(NEGATIVE, DEFINITE, SUSPICIOUS))
+    backlog.screen(screener_of(NEGATIVE, LIKELY, POSSIBLE))
     assert backlog.study(one).results == backlog.study(three).results == ()
     assert [result.kind for result in backlog.study(two).results] == ["overlay", "report"]
     assert all(len(result.deliveries) == 1 for result in backlog.study(two).results)
@@ -170,7 +171,7 @@ def telling(backlog: Backlog, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 def test_a_recent_study_that_nobody_reported_is_told_of(telling: Callable[..., Backlog]) -> None:
     backlog = telling(NOW + timedelta(days=30))
     (uid,) = backlog.fetch("one")
-    backlog.screen(screener_of(DEFINITE))
+    backlog.screen(screener_of(LIKELY))
     assert told(backlog, uid) == (["overlay", "report", "hl7"], None)
     path = backlog.study(uid).results[-1].path
     assert "RETROSPECTIVE^" in (backlog.settings.data_folder / path).read_text()
@@ -185,7 +186,7 @@ def test_an_old_study_is_not_told_of_and_the_reason_is_recorded(
 ) -> None:
     backlog = telling(NOW + timedelta(days=days), **sweep)
     (uid,) = backlog.fetch("one")
-    backlog.screen(screener_of(DEFINITE))
+    backlog.screen(screener_of(LIKELY))
     assert told(backlog, uid) == (["overlay", "report"], why)
     (line,) = backlog.sweeps.swept(backlog.sweep_id)
     assert line.unflagged_reason == why
@@ -202,7 +203,7 @@ def test_a_study_that_the_source_has_a_report_of_is_not_told_of(
         )
     assert item_id is not None
     backlog.sweeps.note_report(item_id, reported=True)
-    backlog.screen(screener_of(DEFINITE))
+    backlog.screen(screener_of(LIKELY))
     assert told(backlog, one) == (["overlay", "report"], REPORTED)
     assert told(backlog, two) == (["overlay", "report", "hl7"], None)
 
@@ -226,7 +227,7 @@ def test_a_quiet_result_has_its_header_recorded(backlog: Backlog) -> None:
 
 def test_results_say_that_they_are_retrospective(backlog: Backlog) -> None:
     (uid,) = backlog.fetch("one")
-    backlog.screen(screener_of(DEFINITE))
+    backlog.screen(screener_of(LIKELY))
     for result in backlog.study(uid).results:
         dataset = dcmread(backlog.settings.data_folder / result.path)
         assert dataset.SeriesDescription.startswith("Retrospective AI ")
@@ -234,7 +235,7 @@ def test_results_say_that_they_are_retrospective(backlog: Backlog) -> None:
 
 def test_a_sweep_without_delivery_keeps_its_results_here(backlog: Backlog) -> None:
     (uid,) = backlog.fetch("one", delivers=False)
-    backlog.screen(screener_of(DEFINITE))
+    backlog.screen(screener_of(LIKELY))
     results = backlog.study(uid).results
     assert len(results) == 2
     assert all(result.deliveries == () for result in results)
@@ -242,7 +243,7 @@ def test_a_sweep_without_delivery_keeps_its_results_here(backlog: Backlog) -> No
 
 def test_a_result_that_was_delivered_is_never_contradicted_in_silence(backlog: Backlog) -> None:
     (uid,) = backlog.fetch("one")
-    backlog.screen(screener_of(DEFINITE))
+    backlog.screen(screener_of(LIKELY))
     begun = backlog.sweeps.begin(NewSweep("archive", "", {}, "tests"))
     assert begun is not None
     backlog.sweeps.record_search(begun.id, [Candidate(uid)], "", searched=True)
@@ -258,7 +259,7 @@ def test_a_result_that_was_delivered_is_never_contradicted_in_silence(backlog: B
 
 def test_more_radiographs_than_the_engine_takes_at_once(backlog: Backlog) -> None:
     uids = backlog.fetch(*map(str, range(7)), instances=3)
-    probabilities = [NEGATIVE] * 18 + [DEFINITE] * 3
+    probabilities = [NEGATIVE] * 18 + [LIKELY] * 3
     engine = ChosenEngine(probabilities)
     screener = Screener(Classifier(chosen_bundle(), engine), PixelLimits(), lambda: NOW)
     backlog.screen(screener)

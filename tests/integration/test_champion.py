@@ -24,7 +24,7 @@ from models.bundle import (
 )
 from models.classifier import Classifier
 from models.errors import BundleError
-from tests.chosen_outcomes import DEFINITE, NOW, ChosenEngine, chosen_bundle
+from tests.chosen_outcomes import LIKELY, NOW, ChosenEngine, chosen_bundle
 from tests.unit.db.ledger_factories import ManualClock
 from worker.errors import NothingToDo
 from worker.model_updates.champion import Champions
@@ -71,7 +71,7 @@ class Library:
     def _make_screener(self, bundle: ModelBundle) -> Screener:
         self.loaded.append(bundle.identity.version)
         made = replace(chosen_bundle(), identity=bundle.identity)
-        return Screener(Classifier(made, ChosenEngine([DEFINITE])), PixelLimits(), lambda: NOW)
+        return Screener(Classifier(made, ChosenEngine([LIKELY])), PixelLimits(), lambda: NOW)
 
 
 @pytest.fixture

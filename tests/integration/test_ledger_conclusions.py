@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import Engine
 
 from db.errors import LedgerInconsistent
+from db.outcomes import Outcome
 from db.records import NewFinding
-from db.states import DeliveryState, Outcome, StudyState
+from db.states import DeliveryState, StudyState
 from tests.unit.db.ledger_factories import (
     LEASE,
     Bench,

@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import Engine
 
 from db.ledger import Ledger
+from db.outcomes import Outcome
 from db.records import NewInstance, RegistrationKind
 from db.session import make_engine
-from db.states import DeliveryState, Outcome, StudyState
+from db.states import DeliveryState, StudyState
 from tests.unit.db.ledger_factories import (
     Bench,
     make_conclusion,

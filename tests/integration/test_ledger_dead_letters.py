@@ -6,8 +6,9 @@ import pytest
 from sqlalchemy import Engine
 
 from db.dead_letters import DISCARDED, OUTDATED
+from db.outcomes import Outcome
 from db.records import DeliveryFilter
-from db.states import DeliveryState, Outcome
+from db.states import DeliveryState
 from tests.unit.db.ledger_factories import Bench, make_conclusion, make_result, study_uid
 
 pytest_plugins = ("tests.servers.postgresql", "tests.servers.databases")

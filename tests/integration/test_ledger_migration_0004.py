@@ -3,8 +3,8 @@
 from alembic import command
 from sqlalchemy import text
 
+from db.outcomes import Outcome
 from db.session import _alembic_config, make_engine, upgrade
-from db.states import Outcome
 from tests.unit.db.ledger_factories import Bench
 
 pytest_plugins = ("tests.servers.postgresql", "tests.servers.databases")

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
+from db.outcomes import Outcome
 from db.records import LedgerStatus, WaitingStudy
-from db.states import DeliveryState, Outcome, StudyState
+from db.states import DeliveryState, StudyState
 from tests.unit.db.ledger_factories import Bench, make_conclusion, make_result, study_uid
 
 pytest_plugins = ("tests.servers.postgresql", "tests.servers.databases")

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
+from db.outcomes import Outcome
 from db.records import QueuedStudy
-from db.states import Outcome, StudyState
+from db.states import StudyState
 from tests.unit.db.ledger_factories import (
     LEASE,
     QUIET,

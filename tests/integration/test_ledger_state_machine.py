@@ -8,8 +8,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from db.outcomes import Outcome
 from db.records import ClaimedStudy, QueuedStudy, RegistrationKind
-from db.states import LEGAL_STUDY_MOVES, Outcome, StudyState
+from db.states import LEGAL_STUDY_MOVES, StudyState
 from db.tables import Analysis, AuditEvent, Base, Study
 from tests.unit.db.ledger_factories import (
     LEASE,

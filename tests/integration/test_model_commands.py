@@ -108,8 +108,8 @@ def test_a_comparison_gives_figures_of_both_models_and_changes_nothing(
     found = console.answer("model", "compare", "champion", CANDIDATE, "--data", str(data))
     champion, candidate = found["figures"]
     assert champion["auc"] == candidate["auc"]
-    assert candidate["suspicious sensitivity"]["value"] == 1.0
-    assert candidate["suspicious specificity"]["value"] == 0.0
+    assert candidate["possible sensitivity"]["value"] == 1.0
+    assert candidate["possible specificity"]["value"] == 0.0
     assert len(found["evaluation_set"]) == 64
     assert console.states() == before
 

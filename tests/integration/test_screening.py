@@ -9,11 +9,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from dicom_node.radiograph import PixelLimits
 from dicom_node.received import describe_file
 from models.classifier import Classifier
-from tests.chosen_outcomes import DEFINITE, NEGATIVE, NOW, SUSPICIOUS, screener_of
+from tests.chosen_outcomes import LIKELY, NEGATIVE, NOW, POSSIBLE, screener_of
 from tests.radiographs import write_phantom
 from tests.scoped_model import EdgeNetwork, bundle_that_knows_limbs, draw_limb
 from tests.unit.dicom_node.instances import put_pixels, radiograph_dataset, write_instance
@@ -51,8 +51,8 @@ def files(folder: Path) -> dict[str, tuple[bytes, int]]:
     ("probabilities", "outcome", "overlays"),
     [
         ((NEGATIVE, NEGATIVE, NEGATIVE), Outcome.NEGATIVE, 0),
-        ((NEGATIVE, SUSPICIOUS, NEGATIVE), Outcome.DOUBTFUL, 1),
-        ((NEGATIVE, SUSPICIOUS, DEFINITE), Outcome.POSITIVE, 2),
+        ((NEGATIVE, POSSIBLE, NEGATIVE), Outcome.DOUBTFUL, 1),
+        ((NEGATIVE, POSSIBLE, LIKELY), Outcome.POSITIVE, 2),
     ],
 )
 def test_a_study_gives_one_overlay_per_flagged_radiograph_and_one_report(
@@ -73,7 +73,7 @@ def test_a_study_gives_one_overlay_per_flagged_radiograph_and_one_report(
 
 def test_an_overlay_refers_to_its_own_radiograph(tmp_path: Path) -> None:
     first, second = phantoms(tmp_path, 2)
-    screening = screen(screener_of(NEGATIVE, DEFINITE), tmp_path, first, second)
+    screening = screen(screener_of(NEGATIVE, LIKELY), tmp_path, first, second)
     overlay = pydicom.dcmread(tmp_path / screening.results[0].path)
     (reference,) = overlay.SourceImageSequence
     assert reference.ReferencedSOPInstanceUID == source_of(second).sop_instance_uid
@@ -81,10 +81,10 @@ def test_an_overlay_refers_to_its_own_radiograph(tmp_path: Path) -> None:
 
 def test_a_second_run_writes_nothing_and_changes_no_byte(tmp_path: Path) -> None:
     paths = phantoms(tmp_path, 2)
-    first = screen(screener_of(DEFINITE), tmp_path, *paths)
+    first = screen(screener_of(LIKELY), tmp_path, *paths)
     before = files(tmp_path)
 
-    later = screener_of(DEFINITE)
+    later = screener_of(LIKELY)
     later._clock = lambda: NOW + timedelta(days=1)
     again = screen(later, tmp_path, *paths)
 
@@ -94,8 +94,8 @@ def test_a_second_run_writes_nothing_and_changes_no_byte(tmp_path: Path) -> None
 
 def test_a_late_radiograph_gives_a_new_report_and_keeps_the_overlays(tmp_path: Path) -> None:
     paths = phantoms(tmp_path, 2)
-    first = screen(screener_of(DEFINITE), tmp_path, paths[0])
-    second = screen(screener_of(DEFINITE), tmp_path, *paths, revision=2)
+    first = screen(screener_of(LIKELY), tmp_path, paths[0])
+    second = screen(screener_of(LIKELY), tmp_path, *paths, revision=2)
     assert first.results[0] in second.results
     assert first.results[-1] not in second.results
     assert len(files(tmp_path)) == 4
@@ -115,7 +115,7 @@ def test_every_frame_of_a_multiframe_instance_is_a_radiograph(tmp_path: Path) ->
     put_pixels(dataset, frames)
     path = write_instance(dataset, tmp_path / "multi.dcm")
 
-    screening = screen(screener_of(NEGATIVE, DEFINITE, SUSPICIOUS), tmp_path, path)
+    screening = screen(screener_of(NEGATIVE, LIKELY, POSSIBLE), tmp_path, path)
 
     assert [finding.frame_number for finding in screening.findings] == [1, 2, 3]
     assert len(screening.findings_by_source) == 1
@@ -139,7 +139,7 @@ def test_a_body_part_out_of_scope_is_listed_and_does_not_forbid_a_negative(
 
 def test_nothing_in_scope_is_not_analysed_and_reported_all_the_same(tmp_path: Path) -> None:
     chest = phantoms(tmp_path, 1, body_part_examined="CHEST")
-    screening = screen(screener_of(DEFINITE), tmp_path, *chest)
+    screening = screen(screener_of(LIKELY), tmp_path, *chest)
     assert screening.verdict.outcome is Outcome.NOT_ANALYSED
     assert "CHEST" in screening.verdict.reason
     assert [result.kind for result in screening.results] == ["report"]
@@ -186,7 +186,7 @@ def test_a_picture_of_another_kind_beside_a_negative_radiograph_forbids_a_negati
     both = screen(knows_limbs(), tmp_path / "both", known, foreign)
 
     assert alone.verdict.outcome is Outcome.NEGATIVE
-    assert both.verdict.outcome is Outcome.NOT_ANALYSED
+    assert both.verdict.outcome is Outcome.INCOMPLETE
     assert "1 of 2 radiographs could not be analysed" in both.verdict.reason
 
 
@@ -227,7 +227,7 @@ def too_large(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("unreadable", [undecodable, too_large])
-def test_an_unread_radiograph_beside_a_negative_one_gives_not_analysed(
+def test_an_unread_radiograph_beside_a_negative_one_gives_incomplete(
     tmp_path: Path, unreadable: Callable[[Path], Path]
 ) -> None:
     good = write_instance(radiograph_dataset(9), tmp_path / "good.dcm")
@@ -235,7 +235,7 @@ def test_an_unread_radiograph_beside_a_negative_one_gives_not_analysed(
 
     screening = screen(screener, tmp_path, good, unreadable(tmp_path))
 
-    assert screening.verdict.outcome is Outcome.NOT_ANALYSED
+    assert screening.verdict.outcome is Outcome.INCOMPLETE
     assert "1 of 2 radiographs could not be analysed" in screening.verdict.reason
     assert [result.kind for result in screening.results] == ["report"]
 
@@ -247,7 +247,7 @@ def test_a_radiograph_whose_file_is_damaged_on_disk_forbids_a_negative(tmp_path:
 
     screening = screener_of(NEGATIVE).screen("1.2.3", sources, root=tmp_path, folder=FOLDER)
 
-    assert screening.verdict.outcome is Outcome.NOT_ANALYSED
+    assert screening.verdict.outcome is Outcome.INCOMPLETE
     assert screening.findings[1].reason.startswith("cannot be read")
 
 
@@ -265,7 +265,7 @@ def test_a_damaged_file_of_another_class_does_not_forbid_a_negative(tmp_path: Pa
 
 def test_an_unread_radiograph_takes_nothing_from_a_positive(tmp_path: Path) -> None:
     good = write_instance(radiograph_dataset(9), tmp_path / "good.dcm")
-    screening = screen(screener_of(DEFINITE), tmp_path, good, undecodable(tmp_path))
+    screening = screen(screener_of(LIKELY), tmp_path, good, undecodable(tmp_path))
     assert screening.verdict.outcome is Outcome.POSITIVE
     assert [result.kind for result in screening.results] == ["overlay", "report"]
 
@@ -279,10 +279,10 @@ def test_the_reasons_hold_no_patient_data(tmp_path: Path) -> None:
 
 def test_our_own_results_in_a_study_are_listed_and_not_analysed(tmp_path: Path) -> None:
     (path,) = phantoms(tmp_path, 1)
-    first = screen(screener_of(DEFINITE), tmp_path, path)
+    first = screen(screener_of(LIKELY), tmp_path, path)
     own = tmp_path / first.results[0].path
 
-    again = screen(screener_of(DEFINITE), tmp_path, path, own)
+    again = screen(screener_of(LIKELY), tmp_path, path, own)
 
     assert again.findings[1].reason == "one of our own results"
     assert again.verdict == first.verdict

@@ -13,16 +13,17 @@ from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
 from db.ledger import Ledger
+from db.outcomes import Outcome
 from db.records import ClaimedStudy
 from db.registry import ModelRegistry, NewModel
 from db.shadow_scores import ShadowScores
-from db.states import Outcome, StudyState
+from db.states import StudyState
 from dicom_node.radiograph import PixelLimits
 from dicom_node.received import describe_file
 from models.bundle import ModelBundle, load_bundle, save_bundle
 from models.classifier import Classifier
 from models.errors import BundleError
-from tests.chosen_outcomes import DEFINITE, NEGATIVE, NOW, ChosenEngine, chosen_bundle, screener_of
+from tests.chosen_outcomes import LIKELY, NEGATIVE, NOW, ChosenEngine, chosen_bundle, screener_of
 from tests.unit.db.ledger_factories import ManualClock
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 from tests.unit.models.bundles import identity_head, make_card
@@ -149,7 +150,7 @@ def test_a_shadow_that_breaks_costs_the_study_nothing(watched: Watched) -> None:
     watched.engine = Broken()
     model_id = watched.import_shadow()
     watched.receive(1)
-    assert watched.screen(screener_of(DEFINITE)) == ["study_screened", "after_screening_failed"]
+    assert watched.screen(screener_of(LIKELY)) == ["study_screened", "after_screening_failed"]
     assert watched.outcome() == (StudyState.SCREENED, Outcome.POSITIVE)
     assert watched.scores.pairs(model_id) == []
 
@@ -170,7 +171,7 @@ def test_a_slow_shadow_stops_when_its_time_is_up(watched: Watched) -> None:
     watched.budget_s = -1.0
     model_id = watched.import_shadow()
     watched.receive(1)
-    events = watched.screen(screener_of(DEFINITE))
+    events = watched.screen(screener_of(LIKELY))
     assert events == ["study_screened", "shadow_too_slow", "study_shadowed"]
     assert watched.scores.pairs(model_id) == []
 
@@ -185,7 +186,7 @@ def test_a_study_that_waits_goes_before_the_shadow(watched: Watched) -> None:
     Intake(watched.ledger, watched.spool, watched.settings.data_folder).register(
         describe_file(spooled.path, "MODALITY")
     )
-    assert watched.screen(screener_of(DEFINITE)) == ["study_screened"]
+    assert watched.screen(screener_of(LIKELY)) == ["study_screened"]
     assert watched.loaded == 0
 
 
@@ -202,7 +203,7 @@ def test_a_study_that_is_scored_again_keeps_its_latest_scores_alone(watched: Wat
 def test_the_report_counts_disagreements_and_draws_them(watched: Watched, tmp_path: Path) -> None:
     model_id = watched.import_shadow()
     watched.receive(1, 2, 3)
-    watched.screen(screener_of(NEGATIVE, DEFINITE))
+    watched.screen(screener_of(NEGATIVE, LIKELY))
     pairs = watched.scores.pairs(model_id)
 
     found = agreement(pairs, watched.scores.coverage(model_id))
@@ -221,7 +222,7 @@ def test_the_report_counts_disagreements_and_draws_them(watched: Watched, tmp_pa
         worst(pairs, 2),
         tmp_path / "pictures",
         watched.settings.data_folder,
-        lambda digest: screener_of(DEFINITE) if digest != "00" * 32 else screener_of(NEGATIVE),
+        lambda digest: screener_of(LIKELY) if digest != "00" * 32 else screener_of(NEGATIVE),
         "ff" * 32,
     )
     assert missing == 0
@@ -243,7 +244,7 @@ def test_a_radiograph_that_left_the_spool_is_told_instead_of_drawn(
         watched.scores.pairs(model_id),
         tmp_path / "pictures",
         watched.settings.data_folder,
-        lambda digest: screener_of(DEFINITE),
+        lambda digest: screener_of(LIKELY),
         "ff" * 32,
     )
     (told,) = json.loads((tmp_path / "pictures" / "index.json").read_text())

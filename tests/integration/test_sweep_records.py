@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Engine
 
 from db.errors import SweepRefused
-from db.states import Outcome, StudyState, SweepState, SweepStudyState
+from db.outcomes import Outcome
+from db.states import StudyState, SweepState, SweepStudyState
 from db.sweep_records import Candidate, NewSweep
 from db.sweeps import Sweeps
 from tests.unit.db.ledger_factories import (

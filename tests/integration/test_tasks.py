@@ -12,15 +12,16 @@ from structlog.testing import capture_logs
 
 from db.errors import LedgerUnavailable
 from db.ledger import Ledger
+from db.outcomes import Outcome
 from db.records import ClaimedStudy, StudySummary
-from db.states import Outcome, StudyState
+from db.states import StudyState
 from db.tables import Base
 from dicom_node.radiograph import PixelLimits
 from dicom_node.received import describe_file
 from models.classifier import Classifier
 from models.errors import BundleError
 from models.prediction import FloatArray
-from tests.chosen_outcomes import DEFINITE, NEGATIVE, NOW, chosen_bundle, screener_of
+from tests.chosen_outcomes import LIKELY, NEGATIVE, NOW, chosen_bundle, screener_of
 from tests.unit.db.ledger_factories import ManualClock
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 from worker.app import SCREEN_TASK, make_celery
@@ -109,7 +110,7 @@ def test_a_study_is_concluded_with_findings_results_and_deliveries(triage: Triag
     triage.receive(2)
     assert triage.dispatch() == 1
 
-    triage.run(screener_of(DEFINITE))
+    triage.run(screener_of(LIKELY))
 
     study = triage.study()
     assert (study.state, study.outcome) == (StudyState.SCREENED, Outcome.POSITIVE)
@@ -123,7 +124,7 @@ def test_a_study_asks_once_for_its_screener_so_that_it_never_mixes_models(triage
     triage.receive(1)
     triage.receive(2)
     triage.dispatch()
-    screeners = iter([screener_of(DEFINITE), screener_of(NEGATIVE)])
+    screeners = iter([screener_of(LIKELY), screener_of(NEGATIVE)])
     app = make_celery(triage.settings)
     register_screening(app, triage.settings, triage.ledger, lambda: next(screeners))
 
@@ -131,7 +132,7 @@ def test_a_study_asks_once_for_its_screener_so_that_it_never_mixes_models(triage
 
     analysis = triage.study().analysis
     assert analysis is not None
-    assert [one.probability for one in analysis.findings] == pytest.approx([DEFINITE] * 2)
+    assert [one.probability for one in analysis.findings] == pytest.approx([LIKELY] * 2)
     assert len(list(screeners)) == 1
 
 
@@ -155,11 +156,11 @@ def test_a_champion_that_cannot_be_loaded_fails_the_study_and_says_why(triage: T
 def test_a_doubled_message_finds_nothing_to_claim(triage: Triage) -> None:
     triage.receive()
     triage.dispatch()
-    triage.run(screener_of(DEFINITE))
+    triage.run(screener_of(LIKELY))
     before = triage.study()
 
     with capture_logs() as logs:
-        triage.run(screener_of(DEFINITE))
+        triage.run(screener_of(LIKELY))
 
     assert triage.study() == before
     assert [entry["event"] for entry in logs] == ["study_not_claimed"]
@@ -187,7 +188,7 @@ def test_the_next_attempt_may_succeed(triage: Triage) -> None:
     triage.dispatch()
     with capture_logs():
         triage.run(broken_screener())
-    triage.run(screener_of(DEFINITE))
+    triage.run(screener_of(LIKELY))
     assert (triage.study().state, triage.study().failure_reason) == (StudyState.SCREENED, "")
 
 
@@ -227,7 +228,7 @@ def test_an_operators_retry_screens_the_study_as_its_next_revision(triage: Triag
             triage.run(broken_screener())
     assert triage.ledger.retry_failed(STUDY_UID)
     assert triage.dispatch() >= 1
-    triage.run(screener_of(DEFINITE), revision=2)
+    triage.run(screener_of(LIKELY), revision=2)
     assert (triage.study().outcome, triage.study().revision) == (Outcome.POSITIVE, 2)
 
 
@@ -237,7 +238,7 @@ def test_a_spooled_file_that_is_gone_fails_the_attempt_and_is_no_finding(triage:
     for path in triage.spool.files():
         path.unlink()
     with capture_logs():
-        triage.run(screener_of(DEFINITE))
+        triage.run(screener_of(LIKELY))
     assert triage.study().state is StudyState.QUEUED
     assert triage.study().failure_reason == "screening broke with FileNotFoundError"
 
@@ -245,7 +246,7 @@ def test_a_spooled_file_that_is_gone_fails_the_attempt_and_is_no_finding(triage:
 def test_a_late_instance_during_the_screening_takes_the_conclusion_back(triage: Triage) -> None:
     triage.receive(1)
     triage.dispatch()
-    screener = screener_of(DEFINITE)
+    screener = screener_of(LIKELY)
     screener._clock = lambda: (triage.receive(2), NOW)[1]
 
     with capture_logs() as logs:

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from db.activity import Activity, Concluded
-from db.states import CircuitState, DeliveryState, Outcome, StudyState
+from db.outcomes import Outcome
+from db.states import CircuitState, DeliveryState, StudyState
 from db.tables import StudyOpening
 from tests.unit.db.ledger_factories import QUIET, Bench, make_conclusion, make_result
 

@@ -18,10 +18,11 @@ from typer.testing import CliRunner, Result
 
 from db import tables
 from db.ledger import Ledger
+from db.outcomes import Outcome
 from db.records import DeliveryFilter, DeliveryRecord, QueuedStudy, StudySummary
-from db.states import CircuitState, DeliveryState, Outcome
+from db.states import CircuitState, DeliveryState
 from dicom_node.received import describe_file
-from tests.chosen_outcomes import DEFINITE, NEGATIVE, screener_of
+from tests.chosen_outcomes import LIKELY, NEGATIVE, screener_of
 from tests.servers.mllp import MllpReceiver, acknowledge
 from tests.servers.ports import free_port
 from tests.servers.web_hook import HookReceiver
@@ -79,7 +80,7 @@ class Ward:
             ),
         )
 
-    def screen(self, probability: float = DEFINITE, number: int = 1) -> StudySummary:
+    def screen(self, probability: float = LIKELY, number: int = 1) -> StudySummary:
         """Receive instance `number` and take the study through to its conclusion."""
         dataset = radiograph_dataset(number)
         dataset.PatientName, dataset.PatientID = CANARY, "CANARY-ID"
@@ -150,14 +151,14 @@ def test_messages_go_out_and_are_taken(make_ward: MakeWard) -> None:
     assert (told.last_status, told.confirm_at) == (0, None)
     assert str(ris.messages[0].segment("PID")[5]) == "Canary^Kanarienvogel^^^^^L^A"
     body = json.loads(hook.requests[0].body)
-    assert (body["word"], body["study_instance_uid"]) == ("definite", STUDY_UID)
+    assert (body["word"], body["study_instance_uid"]) == ("Fracture likely", STUDY_UID)
     assert hook.requests[0].headers["idempotency-key"] == posted.sop_instance_uid
 
 
 def test_silence_is_no_negative_so_a_negative_is_told_too(make_ward: MakeWard) -> None:
     ward = make_ward()
     ward.screen(NEGATIVE)
-    assert "|NEGATIVE^negative^99FSCREEN|" in ward.text(ward.rows("ris")[0])
+    assert "|NEGATIVE^No fracture flagged^99FSCREEN|" in ward.text(ward.rows("ris")[0])
     assert json.loads(ward.text(ward.rows("hook")[0]))["outcome"] == "NEGATIVE"
 
 
@@ -236,7 +237,7 @@ def test_more_than_so_many_a_minute_wait_their_turn_without_losing_a_try(
 ) -> None:
     with MllpReceiver() as ris:
         ward = make_ward(mllp_port=ris.port, receiver={"messages_per_minute": 1})
-        ward.screen(DEFINITE, 1)
+        ward.screen(LIKELY, 1)
         assert ward.deliver("ris")[0].state is SENT
         ward.clock.forward(timedelta(seconds=-30))
         ward.screen(NEGATIVE, 2)
@@ -251,7 +252,7 @@ def test_more_than_so_many_a_minute_wait_their_turn_without_losing_a_try(
 def test_a_later_revision_corrects_what_was_told(make_ward: MakeWard) -> None:
     with MllpReceiver() as ris:
         ward = make_ward(mllp_port=ris.port)
-        ward.screen(DEFINITE, 1)
+        ward.screen(LIKELY, 1)
         ward.deliver("ris")
         ward.screen(NEGATIVE, 2)
         first, second = ward.deliver("ris")
@@ -267,7 +268,7 @@ def test_who_heard_a_positive_hears_that_it_does_not_hold_even_if_negatives_are_
 ) -> None:
     with MllpReceiver() as ris:
         ward = make_ward(mllp_port=ris.port, receiver={"outcomes": ["POSITIVE"]})
-        ward.screen(DEFINITE, 1)
+        ward.screen(LIKELY, 1)
         ward.deliver("ris")
         ward.screen(NEGATIVE, 2)
         ward.deliver("ris")
@@ -280,9 +281,9 @@ def test_what_a_receiver_has_heard_of_is_told_again_when_it_is_said_again(
     make_ward: MakeWard,
 ) -> None:
     ward = make_ward()
-    ward.screen(DEFINITE, 1)
+    ward.screen(LIKELY, 1)
     ward.screen(NEGATIVE, 2)
-    ward.screen(DEFINITE, 3)
+    ward.screen(LIKELY, 3)
     assert [row.state for row in ward.rows("hook")] == [WITHDRAWN, WITHDRAWN, PENDING]
 
 
@@ -298,7 +299,7 @@ def test_a_repeated_attempt_reuses_the_message_that_lies_there(make_ward: MakeWa
         study = session.get_one(tables.Study, 1)
         study.state, study.attempts = tables.StudyState.QUEUED, 0
     ward.clock.forward(timedelta(minutes=5))
-    ward.run(QueuedStudy(1, 1), DEFINITE)
+    ward.run(QueuedStudy(1, 1), LIKELY)
     after = {row.path: ward.text(row) for row in (*ward.rows("ris"), *ward.rows("hook"))}
     assert after == before
 
@@ -324,10 +325,10 @@ def test_a_study_that_is_not_analysed_has_its_header_and_its_messages(make_ward:
     ward.clock.forward(timedelta(seconds=60))
     ward.ledger.mark_quiet_studies_ready(timedelta(seconds=60))
     (queued,) = ward.ledger.queue_ready_studies(10)
-    ward.run(queued, DEFINITE)
+    ward.run(queued, LIKELY)
     assert ward.study().outcome is Outcome.NOT_ANALYSED
     body = json.loads(ward.text(ward.rows("hook")[0]))
-    assert body["word"] == "not analysed"
+    assert body["word"] == "Not analysed"
     assert "body part outside" in body["reason"]
     with Session(ward.engine) as session:
         (row,) = session.scalars(select(tables.StudyHeader))
@@ -387,5 +388,5 @@ def test_messages_are_shown_as_they_were_made(make_ward: MakeWard) -> None:
     ward.screen()
     shown = call(ward, "show", STUDY_UID).output
     assert "PID|1||CANARY-ID||Canary^Kanarienvogel" in shown
-    assert '"word": "definite"' in shown
+    assert '"word": "Fracture likely"' in shown
     assert "ris PENDING" in shown

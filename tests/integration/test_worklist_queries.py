@@ -7,9 +7,10 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import Engine, insert, update
 
+from db.outcomes import Outcome
 from db.reviews import NewReview, Reviews
 from db.session import transaction
-from db.states import Outcome, ReviewOutcome, StudyState, SweepState
+from db.states import ReviewOutcome, StudyState, SweepState
 from db.study_headers import fold
 from db.tables import Analysis, Study, StudyHeader, Sweep
 from db.worklist import Worklist

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a command imports what it uses when it runs
     from worker.screening import Screener
     from worker.settings import Settings
 
-_HEADINGS = ("below", "suspicious", "definite")
+_HEADINGS = ("below", "possible", "likely")
 
 
 def shadow(

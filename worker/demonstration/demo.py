@@ -10,9 +10,10 @@ import structlog
 from sqlalchemy import Engine
 
 from db import overview
+from db.outcomes import FLAGGED, Outcome
 from db.records import StudySummary
 from db.session import reading
-from db.states import Outcome, StudyState
+from db.states import StudyState
 from dicom_node.errors import AssociationFailed
 from dicom_node.instance import RemoteAE
 from dicom_node.retry_classes import RetryClass
@@ -34,7 +35,6 @@ from worker.logs import configure_logging
 _CALLING_AE_TITLE = "DEMOMODALITY"
 _SEND_TIMEOUT_S = 120.0
 _TRIES_AFTER_A_STATUS = 5
-_FLAGGED = frozenset({Outcome.POSITIVE, Outcome.DOUBTFUL})
 
 _log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class DemoStudy:
         """Whether it has an outcome other than FAILED, its report, and a heatmap if flagged."""
         if self.outcome in ("", Outcome.FAILED) or self.report is None:
             return False
-        return bool(self.heatmaps) or self.outcome not in _FLAGGED
+        return bool(self.heatmaps) or self.outcome not in FLAGGED
 
 
 @dataclass(frozen=True, slots=True)

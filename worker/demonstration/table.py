@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from worker.demonstration.demo import DemoResult, DemoStudy
 
 _COLOURS = {Outcome.POSITIVE: "red", Outcome.DOUBTFUL: "yellow", Outcome.FAILED: "bold red"}

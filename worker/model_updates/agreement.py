@@ -15,7 +15,7 @@ from training.statistics.agreement import cohen_kappa
 from training.statistics.comparison import mcnemar
 
 GRADES = {"": 0, OperatingPoint.SENSITIVE: 1, OperatingPoint.SPECIFIC: 2}
-"""Below, suspicious, definite."""
+"""Below, possible, likely."""
 FEWEST = 30
 """Radiographs below which the figures are called too few."""
 SCORES_FILE, SCATTER_FILE = "scores.csv", "scatter.png"
@@ -30,7 +30,7 @@ class Agreement:
     concluded_studies: int
     """Meanwhile, whether scored or not."""
     kappa: float
-    """Of below, suspicious, definite."""
+    """Of below, possible, likely."""
     kappa_flagged: float
     """Of flagged at all or not."""
     champion_alone: int
@@ -42,7 +42,7 @@ class Agreement:
     mean_difference: float
     """Shadow minus champion."""
     table: tuple[tuple[int, ...], ...]
-    """Champion below, suspicious, definite (rows) by shadow (columns)."""
+    """Champion below, possible, likely (rows) by shadow (columns)."""
 
     @property
     def too_few(self) -> bool:

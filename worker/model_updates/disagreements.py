@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from db.outcomes import Grade
 from db.shadow_scores import ShadowPair
 from dicom_node.errors import DicomNodeError
 from worker.overlay import OverlayCaption, as_rgb, render_overlay, render_radiograph
-from worker.results import WORDS, ClassifiedFrame, Source
+from worker.results import ClassifiedFrame, Source
 from worker.screening import Screener
 
 FOLDER, INDEX_FILE = "disagreements", "index.json"
@@ -75,11 +76,10 @@ def _view(pair: ShadowPair, screener: Screener | None, data_folder: Path) -> npt
 
 def _drawn(frame: ClassifiedFrame) -> npt.NDArray[np.uint8]:
     prediction, pixels = frame.prediction, frame.radiograph.pixels
-    word = WORDS[prediction.operating_point]
-    if not word:
+    if frame.grade is Grade.BELOW:
         return as_rgb(render_radiograph(pixels, _PICTURE_SIDE))
     model = prediction.model
-    caption = OverlayCaption(model.name, model.version, word, prediction.probability)
+    caption = OverlayCaption(model.name, model.version, frame.grade, prediction.probability)
     return render_overlay(pixels, frame.saliency.values, caption, _PICTURE_SIDE)
 
 

@@ -63,9 +63,9 @@ class Scores:
     """What one model says of an evaluation set; all arrays have one entry per radiograph."""
 
     probabilities: Floats
-    suspicious: Floats
+    possible: Floats
     """1.0 where at least the sensitive operating point is reached, else 0.0."""
-    definite: Floats
+    likely: Floats
     """1.0 where the specific operating point is reached, else 0.0."""
     seconds: Floats
     maps: Floats
@@ -123,7 +123,7 @@ def figures(scores: Scores, of: EvaluationSet) -> dict[str, Any]:  # Any: JSON
     def estimate(figure: Figure, values: Floats) -> dict[str, float]:
         return asdict(with_interval(figure, values, labels, of.groups))
 
-    flags = {"suspicious": scores.suspicious, "definite": scores.definite}
+    flags = {"possible": scores.possible, "likely": scores.likely}
     return {
         "auc": estimate(auc, scores.probabilities),
         **{
@@ -159,8 +159,8 @@ def _scores(classified: Sequence[Classification], seconds: Sequence[float]) -> S
     cells = [cv2.resize(one, (MAP_CELLS, MAP_CELLS), interpolation=cv2.INTER_AREA) for one in maps]
     return Scores(
         probabilities=np.array([one.prediction.probability for one in classified]),
-        suspicious=np.array([point is not None for point in points], np.float64),
-        definite=np.array([point is OperatingPoint.SPECIFIC for point in points], np.float64),
+        possible=np.array([point is not None for point in points], np.float64),
+        likely=np.array([point is OperatingPoint.SPECIFIC for point in points], np.float64),
         seconds=np.array(seconds),
         outside_scope=np.array([one.outside_scope for one in classified], np.float64),
         maps=np.array(cells, np.float64),

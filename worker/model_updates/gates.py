@@ -106,7 +106,7 @@ def _none_below(
 ) -> list[Gate]:
     """No figure may be below the champion's by more than its margin."""
     flags, probabilities = (
-        (champion.suspicious, candidate.suspicious),
+        (champion.possible, candidate.possible),
         (champion.probabilities, candidate.probabilities),
     )
     return [
@@ -146,7 +146,7 @@ def _quick(limits: PromotionSettings, champion: Scores, candidate: Scores) -> Ga
 
 
 def _explained(limits: PromotionSettings, candidate: Scores) -> list[Gate]:
-    flagged = candidate.suspicious > 0
+    flagged = candidate.possible > 0
     if np.count_nonzero(flagged) < 2:
         return [Gate("explanation", False, "fewer than two radiographs were flagged", {})]
     spread = float(np.median(candidate.spread[flagged]))

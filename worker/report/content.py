@@ -1,12 +1,11 @@
 """What a report says about patient, study, radiograph and model: data set in, plain text out."""
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.valuerep import PersonName
 
+from db.outcomes import Grade
 from models.bundle import ModelBundle
 from worker.model_card import performance, region_points
 from worker.report.parts import ReportHeader, ReportImage, ReportModel
@@ -34,7 +33,7 @@ def report_image(
     frame_number: int,
     *,
     probability: float | None = None,
-    operating_point: Literal["", "suspicious", "definite"] = "",
+    grade: Grade = Grade.BELOW,
     reason: str = "",
     picture: npt.NDArray[np.uint8] | None = None,
     overlay: npt.NDArray[np.uint8] | None = None,
@@ -49,7 +48,7 @@ def report_image(
         series_number=_text(reference, "SeriesNumber"),
         instance_number=_text(reference, "InstanceNumber"),
         probability=probability,
-        operating_point=operating_point,
+        grade=grade,
         reason=reason,
         picture=picture,
         overlay=overlay,

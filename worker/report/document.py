@@ -5,8 +5,6 @@ worker.report.parts, what stands on every page in worker.report.page, how any te
 printable in worker.report.text.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 from reportlab.lib.colors import HexColor
@@ -20,6 +18,7 @@ from reportlab.platypus import (
     TableStyle,
 )
 
+from db.outcomes import OUTCOMES, Grade, grade_word, percent
 from worker.overlay import RETROSPECTIVE, reduced
 from worker.report.blocks import (
     FONT,
@@ -47,50 +46,10 @@ from worker.report.text import MISSING_GLYPH, lacks_glyphs, printable
 TITLE = "Fracture screening report"
 
 
-class _Wording(NamedTuple):
-    headline: str
-    statement: str
-    colour: str
-
-
-_OUTCOMES = {
-    "POSITIVE": _Wording(
-        "Suspected fracture: definite",
-        "At least one radiograph reaches the definite operating point.",
-        "#9B1C1C",
-    ),
-    "DOUBTFUL": _Wording(
-        "Suspicious for fracture",
-        "At least one radiograph reaches the suspicious operating point, none the definite one.",
-        "#A84300",
-    ),
-    "NEGATIVE": _Wording(
-        "No fracture flagged",
-        "All analysed radiographs are below both operating points. "
-        "This does not exclude a fracture.",
-        "#33475B",
-    ),
-    "NOT_ANALYSED": _Wording(
-        "Not analysed",
-        "No radiograph of this study could be analysed. "
-        "Nothing is said about the presence of a fracture.",
-        "#5B5F66",
-    ),
-    "FAILED": _Wording(
-        "Analysis failed",
-        "The analysis did not finish. Nothing is said about the presence of a fracture.",
-        "#3B2A55",
-    ),
-}
-_FINDINGS = {
-    "definite": "Suspected fracture: definite",
-    "suspicious": "Suspicious for fracture",
-    "": "Below both operating points",
-}
 _HOW_TO_READ = (
     "Colour shows the network's relative attention on a coarse grid. It is not the outline of a "
-    "fracture, and a region without colour may be fractured. A solid frame marks the definite, "
-    "a dashed frame the suspicious operating point. Pictures are reduced: read the original "
+    "fracture, and a region without colour may be fractured. A solid frame marks a likely, "
+    "a dashed frame a possible fracture. Pictures are reduced: read the original "
     "radiographs."
 )
 
@@ -110,8 +69,8 @@ def render_report(content: ReportContent) -> bytes:
     The same content gives the same bytes: the PDF's own dates are fixed, its metadata name no
     patient. Every text is shown literally, whatever it holds; a character that no shipped font
     has is printed as an empty box, and the report says so.
-    Raises ValueError for an unknown outcome, a naive `generated_at`, or an image whose
-    probability, operating point or pictures contradict what ReportImage says.
+    Raises ValueError for a naive `generated_at`, or an image whose probability, grade or pictures
+    contradict what ReportImage says.
     """
     check_content(content)
     header = content.header
@@ -121,12 +80,13 @@ def render_report(content: ReportContent) -> bytes:
 
 
 def _story(content: ReportContent) -> list[Flowable]:
+    points = (content.model.sensitive_threshold, content.model.specific_threshold)
     return [
         *_title_part(content),
         *_header_part(content.header),
         *_outcome_part(content),
-        *_images_part(content.images),
-        *_flagged_part(content.images),
+        *_images_part(content.images, points),
+        *_flagged_part(content.images, points),
         *_others_part(content.images),
         *_not_analysed_part(content.images),
         *_model_part(content.model),
@@ -186,12 +146,12 @@ def _field(label: str, value: str, width: float, *, bold: bool = False) -> list[
 
 
 def _outcome_part(content: ReportContent) -> list[Flowable]:
-    wording = _OUTCOMES[content.outcome]
+    terms = OUTCOMES[content.outcome]
     analysed = sum(image.probability is not None for image in content.images)
     width = CONTENT_WIDTH - 10 * mm
     lines = [
-        block(content.headline or wording.headline, width, size=17, bold=True, light=True),
-        block(wording.statement, width, size=10, light=True),
+        block(content.headline or terms.word, width, size=17, bold=True, light=True),
+        block(terms.statement, width, size=10, light=True),
         *([block(content.reason, width, size=9, light=True)] if content.reason else []),
         block(f"Analysed: {analysed} of {len(content.images)} images.", width, light=True),
     ]
@@ -200,7 +160,7 @@ def _outcome_part(content: ReportContent) -> list[Flowable]:
         TableStyle(
             [
                 FONT,
-                ("BACKGROUND", (0, 0), (-1, -1), HexColor(wording.colour)),
+                ("BACKGROUND", (0, 0), (-1, -1), HexColor(terms.colour)),
                 ("LEFTPADDING", (0, 0), (-1, -1), 5 * mm),
                 ("TOPPADDING", (0, 0), (-1, 0), 3 * mm),
                 ("TOPPADDING", (0, 1), (-1, -1), 1),
@@ -212,7 +172,7 @@ def _outcome_part(content: ReportContent) -> list[Flowable]:
     return [band, Spacer(0, 4 * mm)]
 
 
-def _images_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
+def _images_part(images: tuple[ReportImage, ...], points: tuple[float, ...]) -> list[Flowable]:
     if not images:
         return []
     widths = [31 * mm, 24 * mm, 22 * mm, 26 * mm, 22 * mm, CONTENT_WIDTH - 125 * mm]
@@ -220,8 +180,8 @@ def _images_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     head = [block(t, w, size=8, bold=True) for t, w in zip(titles, widths, strict=True)]
     rows = [
         [
-            block(cut(cell, _LONGEST_CELL), width - 8, size=8, bold=bool(image.operating_point))
-            for cell, width in zip(_image_cells(image), widths, strict=True)
+            block(cut(cell, _LONGEST_CELL), width - 8, size=8, bold=bool(image.grade))
+            for cell, width in zip(_image_cells(image, points), widths, strict=True)
         ]
         for image in images
     ]
@@ -238,27 +198,27 @@ def _images_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     return [table, Spacer(0, 4 * mm)]
 
 
-def _image_cells(image: ReportImage) -> tuple[str, ...]:
+def _image_cells(image: ReportImage, points: tuple[float, ...]) -> tuple[str, ...]:
     return (
         image.label,
         image.body_part_examined or "not stated",
         _joined(image.laterality, image.view_position) or "not stated",
         _joined(image.series_number, image.instance_number) or "not stated",
-        "-" if image.probability is None else f"{image.probability:.2f}",
+        percent(image.probability, points) or "-",
         _result(image),
     )
 
 
 def _result(image: ReportImage) -> str:
-    return "Not analysed" if image.probability is None else _FINDINGS[image.operating_point]
+    return "Not analysed" if image.probability is None else grade_word(image.grade)
 
 
 def _joined(*parts: str) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _flagged_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
-    blocks = [_flagged_block(image) for image in images if image.operating_point]
+def _flagged_part(images: tuple[ReportImage, ...], points: tuple[float, ...]) -> list[Flowable]:
+    blocks = [_flagged_block(image, points) for image in images if image.grade]
     shown = [block for block in blocks if block]
     if not shown:
         return []
@@ -267,12 +227,13 @@ def _flagged_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     return [first, *(KeepTogether(block) for block in shown[1:])]
 
 
-def _flagged_block(image: ReportImage) -> list[Flowable]:
+def _flagged_block(image: ReportImage, points: tuple[float, ...]) -> list[Flowable]:
     pictures = [picture for picture in (image.picture, image.overlay) if picture is not None]
     if not pictures:
         return []
     place = _joined(image.body_part_examined, image.laterality, image.view_position)
-    title = f"{_joined(image.label, place)}: {_result(image)}, probability {image.probability:.2f}"
+    probability = percent(image.probability, points)
+    title = f"{_joined(image.label, place)}: {_result(image)}, probability {probability}"
     # One scale for both, so that radiograph and overlay lie side by side line for line.
     scale = min(
         _PAIR_WIDTH / max(p.shape[1] for p in pictures),
@@ -280,7 +241,7 @@ def _flagged_block(image: ReportImage) -> list[Flowable]:
     )
     cells = [_picture(picture, scale) for picture in pictures]
     table = Table([cells], colWidths=[c.width + 4 * mm for c in cells], hAlign="LEFT")
-    dashes = (5, 3) if image.operating_point == "suspicious" else None
+    dashes = (5, 3) if image.grade is Grade.POSSIBLE else None
     frame = ("BOX", (0, 0), (-1, -1), 1.6, INK, 0, dashes)
     centred = ("ALIGN", (0, 0), (-1, -1), "CENTER")
     table.setStyle(TableStyle([*TIGHT, frame, centred, ("VALIGN", (0, 0), (-1, -1), "TOP")]))
@@ -296,7 +257,7 @@ def _others_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     cells = [
         [_thumbnail(image.picture), block(image.label, _THUMBNAIL_SIDE, size=7, muted=True)]
         for image in images
-        if image.picture is not None and not image.operating_point
+        if image.picture is not None and not image.grade
     ]
     if not cells:
         return []
@@ -329,8 +290,8 @@ def _not_analysed_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
 
 def _model_part(model: ReportModel) -> list[Flowable]:
     points = (
-        f"Operating points: suspicious from probability {model.sensitive_threshold:.3f}, "
-        f"definite from {model.specific_threshold:.3f}."
+        "Operating points: fracture possible from a probability of "
+        f"{percent(model.sensitive_threshold)}, likely from {percent(model.specific_threshold)}."
     )
     return [
         KeepTogether(

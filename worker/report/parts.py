@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-OUTCOMES = ("POSITIVE", "DOUBTFUL", "NEGATIVE", "NOT_ANALYSED", "FAILED")
-OPERATING_POINTS = ("", "suspicious", "definite")
+from db.outcomes import Grade, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +42,7 @@ class ReportImage:
     series_number: str
     instance_number: str
     probability: float | None
-    operating_point: Literal["", "suspicious", "definite"]
+    grade: Grade
     reason: str
     picture: npt.NDArray[np.uint8] | None
     overlay: npt.NDArray[np.uint8] | None
@@ -66,13 +64,13 @@ class ReportModel:
 class ReportContent:
     """All that a report says.
 
-    `outcome` is POSITIVE, DOUBTFUL, NEGATIVE, NOT_ANALYSED or FAILED; `headline` replaces its
-    plain words where it is not "", `reason` stands below them. `revision` counts the analyses of
-    the study from 1. `generated_at` is timezone-aware. `retrospective`: made for a sweep.
+    `headline` replaces the outcome's words where it is not "", `reason` stands below them.
+    `revision` counts the analyses of the study from 1. `generated_at` is timezone-aware.
+    `retrospective`: made for a sweep.
     """
 
     header: ReportHeader
-    outcome: str
+    outcome: Outcome
     headline: str = ""
     reason: str = ""
     images: tuple[ReportImage, ...]
@@ -83,9 +81,7 @@ class ReportContent:
 
 
 def check_content(content: ReportContent) -> None:
-    """Raise ValueError for content that contradicts itself or names an unknown outcome."""
-    if content.outcome not in OUTCOMES:
-        raise ValueError(f"outcome {content.outcome!r} is none of {', '.join(OUTCOMES)}")
+    """Raise ValueError for content that contradicts itself."""
     if content.generated_at.utcoffset() is None:
         raise ValueError(
             f"generated_at {content.generated_at.isoformat()} has no time zone: pass an aware time"
@@ -95,15 +91,10 @@ def check_content(content: ReportContent) -> None:
 
 
 def _check_image(number: int, image: ReportImage) -> None:
-    if image.operating_point not in OPERATING_POINTS:
-        raise ValueError(
-            f"image {number}: operating point {image.operating_point!r} is unknown: "
-            "give 'definite', 'suspicious' or ''"
-        )
-    if image.probability is None and (image.operating_point or not image.reason):
+    if image.probability is None and (image.grade or not image.reason):
         raise ValueError(
             f"image {number} has no probability: give the reason why it was not analysed, "
-            "and no operating point"
+            "and no grade"
         )
     if image.probability is not None and not 0.0 <= image.probability <= 1.0:
         raise ValueError(f"image {number}: probability {image.probability!r} is not within [0, 1]")

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from db.outcomes import TOLD
 from worker.settings.fields import Port, PositiveSeconds
-from worker.settings.receivers import ALL_OUTCOMES, MessagesPerMinute, Outcomes
+from worker.settings.receivers import MessagesPerMinute, Outcomes
 from worker.settings.remote import CalledSettings
 
 Hl7Name = Annotated[str, Field(max_length=20, pattern=r"^[^|^~\\&\x00-\x1f\x7f]*$")]
@@ -23,7 +24,7 @@ class Hl7Receiver(CalledSettings):
     sending_facility: Hl7Name = Field("", description="MSH-4.")
     receiving_application: Hl7Name = Field("", description="MSH-5: its own name.")
     receiving_facility: Hl7Name = Field("", description="MSH-6.")
-    outcomes: Outcomes = ALL_OUTCOMES
+    outcomes: Outcomes = TOLD
     messages_per_minute: MessagesPerMinute = 60
     timeout_s: PositiveSeconds = Field(
         30.0, description="Seconds to wait for its acknowledgement, whatever it does meanwhile."

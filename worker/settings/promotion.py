@@ -27,10 +27,16 @@ class PromotionSettings(Section):
         description="Share of the evaluation set that it may reject as outside its scope.",
     )
     maximum_sensitivity_loss: float = Field(
-        0.05, ge=0, le=1, description='Loss of sensitivity at "suspicious" that is tolerated.'
+        0.05,
+        ge=0,
+        le=1,
+        description='Loss of sensitivity at "fracture possible" that is tolerated.',
     )
     maximum_specificity_loss: float = Field(
-        0.10, ge=0, le=1, description='Loss of specificity at "suspicious" that is tolerated.'
+        0.10,
+        ge=0,
+        le=1,
+        description='Loss of specificity at "fracture possible" that is tolerated.',
     )
     maximum_auc_loss: float = Field(
         0.05, ge=0, le=1, description="Loss of area under the ROC curve that is tolerated."

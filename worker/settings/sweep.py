@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from worker.settings.fields import Section
 from worker.sweeps.time_window import TimeWindow
 

@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from db.outcomes import TOLD
 from worker.settings.fields import PositiveSeconds, Section
-from worker.settings.receivers import ALL_OUTCOMES, MessagesPerMinute, Outcomes
+from worker.settings.receivers import MessagesPerMinute, Outcomes
 
 
 class WebhookReceiver(Section):
@@ -28,7 +29,7 @@ class WebhookReceiver(Section):
     worklist_url: str = Field(
         "", description="Address of the worklist, for a link to the study; empty: no link."
     )
-    outcomes: Outcomes = ALL_OUTCOMES
+    outcomes: Outcomes = TOLD
     messages_per_minute: MessagesPerMinute = 60
     timeout_s: PositiveSeconds = Field(
         15.0, description="Seconds to wait for its answer, whatever it does meanwhile."

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from db.states import Outcome, StudyState
+from db.outcomes import Outcome
+from db.states import StudyState
 from db.sweep_records import KnownStudy
 from dicom_node.query import FoundSeries
 from dicom_node.retrieve import Wanted

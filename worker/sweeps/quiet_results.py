@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from db.states import Outcome
+from db.outcomes import Outcome
 
 
 def are_wanted(

@@ -14,8 +14,9 @@ import structlog
 from pydicom import Dataset
 
 from db.ledger import Ledger
+from db.outcomes import FLAGGED, Outcome
 from db.records import purged_on
-from db.states import FlagKind, Outcome
+from db.states import FlagKind
 from db.sweep_records import SweepRecord, SweepTally, SweptStudy
 from db.sweeps import Sweeps
 from dicom_node.errors import UnreadableInstance
@@ -36,7 +37,6 @@ MOST_LISTED = 500
 """Suspected missed fractures in the PDF; the table has all of them."""
 
 _log = structlog.get_logger(__name__)
-_FLAGGED = (Outcome.POSITIVE, Outcome.DOUBTFUL)
 
 
 def write_report(
@@ -62,7 +62,11 @@ def write_report(
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     flagged = filter(suspected_missed, sweeps.swept(number))
     suspects = sorted(
-        (_suspect(study, sweeps, settings) for study in flagged),
+        (
+            _suspect(study, study.outcome, sweeps, settings)
+            for study in flagged
+            if study.outcome is not None
+        ),
         key=lambda one: (one.outcome != Outcome.POSITIVE, -one.probability),
     )
     content = _content(sweep, sweeps.tally(number), settings, suspects, now)
@@ -92,15 +96,15 @@ def write_due_reports(
 
 def suspected_missed(study: SweptStudy) -> bool:
     """Flagged by the sweep, and not before."""
-    return study.outcome in _FLAGGED and study.previous_outcome not in _FLAGGED
+    return study.outcome in FLAGGED and study.previous_outcome not in FLAGGED
 
 
-def _suspect(study: SweptStudy, sweeps: Sweeps, settings: Settings) -> Suspect:
+def _suspect(study: SweptStudy, outcome: Outcome, sweeps: Sweeps, settings: Settings) -> Suspect:
     header = report_header(_first_header(sweeps.paths(study.study_instance_uid), settings))
     return Suspect(
         probability=study.probability or 0.0,
-        outcome=str(study.outcome),
-        previous_outcome=str(study.previous_outcome or ""),
+        outcome=outcome,
+        previous_outcome=study.previous_outcome,
         patient_name=header.patient_name,
         patient_id=header.patient_id,
         study_date=header.study_date,
@@ -130,11 +134,11 @@ def _content(
         number=sweep.id,
         place=sweep.source or sweep.folder or "studies screened before",
         lines=_lines(sweep, tally, progress, settings),
-        outcomes={str(outcome): count for outcome, count in tally.outcomes.items()},
+        outcomes=tally.outcomes,
         excluded=tally.exclusions,
         missing=tally.missing,
         unscreened=tally.reasons,
-        changed={(str(old), str(new)): count for (old, new), count in tally.changed.items()},
+        changed=tally.changed,
         suspects=suspects[:MOST_LISTED],
         suspect_count=len(suspects),
     )

@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable, Spacer, Table, TableStyle
 
+from db.outcomes import OUTCOMES, Outcome, percent
 from worker.report.blocks import RULE, SHADE, SNUG, block, cut, heading, pdf_of
 from worker.report.page import CONTENT_WIDTH, numbered_canvas
 
 TITLE = "Backlog sweep report"
 _LONGEST_CELL = 120
-_OUTCOMES = {
-    "POSITIVE": "Suspected fracture: definite",
-    "DOUBTFUL": "Suspicious for fracture",
-    "NEGATIVE": "No fracture flagged (does not exclude one)",
-    "NOT_ANALYSED": "Not analysed: nothing is said",
-    "FAILED": "Analysis failed: nothing is said",
-}
 _HOW_TO_READ = (
     "Studies that the model flags now and did not flag before, the likeliest first. A flag is no "
     "diagnosis: most flagged studies of a backlog have been read, and many of them have no "
@@ -30,9 +24,9 @@ class Suspect:
     """A study that is flagged now and was not before, as its source states it."""
 
     probability: float
-    outcome: str
-    previous_outcome: str
-    """Of the analysis before; "": there was none."""
+    outcome: Outcome
+    previous_outcome: Outcome | None
+    """Of the analysis before; None: there was none."""
     patient_name: str
     patient_id: str
     study_date: str
@@ -48,12 +42,12 @@ class SweepContent:
     place: str
     lines: Sequence[tuple[str, str]]
     """What was done when, in numbers: label and value."""
-    outcomes: Mapping[str, int]
+    outcomes: Mapping[Outcome, int]
     excluded: Mapping[str, int]
     """Reason → studies; likewise the next two."""
     missing: Mapping[str, int]
     unscreened: Mapping[str, int]
-    changed: Mapping[tuple[str, str], int]
+    changed: Mapping[tuple[Outcome, Outcome], int]
     """(outcome before, outcome now) → studies."""
     suspects: Sequence[Suspect]
     """Those that are listed here."""
@@ -72,9 +66,14 @@ def render_sweep_report(content: SweepContent) -> bytes:
 
 
 def _story(content: SweepContent) -> list[Flowable]:
-    outcomes = {_OUTCOMES[key]: count for key, count in content.outcomes.items() if count}
+    outcomes = {
+        OUTCOMES[outcome].word: content.outcomes[outcome]
+        for outcome in OUTCOMES
+        if content.outcomes.get(outcome)
+    }
     changes = {
-        f"{before} before, now {now}": count for (before, now), count in content.changed.items()
+        f"{OUTCOMES[before].word} before, now {OUTCOMES[now].word}": count
+        for (before, now), count in content.changed.items()
     }
     return [
         block(f"{TITLE} {content.number}", CONTENT_WIDTH, size=16, bold=True),
@@ -101,9 +100,9 @@ def _suspects_part(content: SweepContent) -> list[Flowable]:
     widths[3] = CONTENT_WIDTH - sum(widths)
     rows = [
         (
-            f"{one.probability:.2f}",
-            "definite" if one.outcome == "POSITIVE" else "suspicious",
-            one.previous_outcome.lower().replace("_", " ") or "never screened",
+            percent(one.probability),
+            OUTCOMES[one.outcome].word,
+            OUTCOMES[one.previous_outcome].word if one.previous_outcome else "never screened",
             one.patient_name or "not stated",
             one.patient_id or "not stated",
             one.study_date or "not stated",

@@ -6,28 +6,16 @@ Findings and how sure the model is of them; never which study is to be read firs
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from types import MappingProxyType
 
-from db.states import FlagKind, Outcome
+from db.outcomes import OUTCOMES, Outcome
+from db.states import FlagKind
 from dicom_node.uids import derived_uid
 
 NOTICE = "Research use only, not for primary diagnosis"
 MOST_IMAGES = 100
 """Radiographs that a message tells of one by one."""
-
-WORDS: Mapping[Outcome, str] = MappingProxyType(
-    {
-        Outcome.POSITIVE: "definite",
-        Outcome.DOUBTFUL: "suspicious",
-        Outcome.NEGATIVE: "negative",
-        Outcome.NOT_ANALYSED: "not analysed",
-        Outcome.FAILED: "failed",
-    }
-)
-"""What people read for an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +80,7 @@ class Flag:
     patient: FlagPatient
     outcome: Outcome
     reason: str
-    """Why it was not analysed; "" if it was."""
+    """Why it, or a part of it, was not analysed; "" if all of it was."""
     probability: float | None
     """The highest of its radiographs', in [0, 1]."""
     images: tuple[FlagImage, ...]
@@ -110,7 +98,7 @@ class Flag:
     @property
     def word(self) -> str:
         """The outcome for people."""
-        return WORDS[self.outcome]
+        return OUTCOMES[self.outcome].word
 
 
 def flag_uid(kind: FlagKind, flag: Flag) -> str:

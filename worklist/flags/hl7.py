@@ -20,11 +20,11 @@ from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.core import Message
 from hl7apy.exceptions import HL7apyException
 
-from db.states import FlagKind, Outcome
+from db.outcomes import OUTCOMES, Outcome
+from db.states import FlagKind
 from worklist.flags.content import (
     MOST_IMAGES,
     NOTICE,
-    WORDS,
     Flag,
     FlagImage,
     FlagPatient,
@@ -43,9 +43,10 @@ _ALGORITHM_VERSION = ("111003", "Algorithm Version", "DCM")
 
 OBSERVATIONS: Mapping[str, str] = MappingProxyType(
     {
+        "SCHEMA": "Version of these observations and codes",
         "RESULT": "Result of the AI screening",
         "PROBABILITY": "Probability of a fracture from 0 to 1, highest of the radiographs",
-        "REASON": "Why the study was not analysed",
+        "REASON": "Why the study or a part of it was not analysed",
         "IMAGE": "SOP Instance UID of a radiograph",
         "IMAGE-FRAME": "Frame number, from 1",
         "IMAGE-RESULT": "Result for this radiograph",
@@ -60,18 +61,9 @@ OBSERVATIONS: Mapping[str, str] = MappingProxyType(
 )
 """Our observation identifiers (OBX-3), with their names."""
 
-RESULT_CODES: Mapping[Outcome, str] = MappingProxyType(
-    {
-        Outcome.POSITIVE: "DEFINITE",
-        Outcome.DOUBTFUL: "SUSPICIOUS",
-        Outcome.NEGATIVE: "NEGATIVE",
-        Outcome.NOT_ANALYSED: "NOT-ANALYSED",
-    }
-)
-"""Our codes for a result (OBX-5)."""
-
-_ABNORMAL = {Outcome.POSITIVE: "A", Outcome.DOUBTFUL: "A", Outcome.NEGATIVE: "N"}
-"""OBX-8, table 0078. Empty where nothing can be said."""
+SCHEMA_VERSION = "2"
+"""Of these observations and their codes. 2: LIKELY and POSSIBLE in place of DEFINITE and
+SUSPICIOUS, INCOMPLETE is new."""
 
 _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
 _LONGEST = 199
@@ -147,7 +139,9 @@ class _Observation:
 
 def _observations(flag: Flag) -> Iterator[_Observation]:
     yield _Observation("ST", _STUDY, escape(flag.study_instance_uid))
-    yield _own("CWE", "RESULT", _result(flag.outcome), abnormal=_ABNORMAL.get(flag.outcome, ""))
+    yield _own("ST", "SCHEMA", SCHEMA_VERSION)
+    abnormal = OUTCOMES[flag.outcome].hl7_abnormal
+    yield _own("CWE", "RESULT", _result(flag.outcome), abnormal=abnormal)
     if flag.probability is not None:
         yield _own("NM", "PROBABILITY", _number(flag.probability))
     if flag.reason:
@@ -169,7 +163,7 @@ def _of_image(number: str, image: FlagImage) -> Iterator[_Observation]:
     yield _own("ST", "IMAGE", escape(image.sop_instance_uid), number)
     if image.frame_number:
         yield _own("NM", "IMAGE-FRAME", str(image.frame_number), number)
-    abnormal = _ABNORMAL.get(image.outcome, "")
+    abnormal = OUTCOMES[image.outcome].hl7_abnormal
     yield _own("CWE", "IMAGE-RESULT", _result(image.outcome), number, abnormal)
     if image.probability is not None:
         yield _own("NM", "IMAGE-PROBABILITY", _number(image.probability), number)
@@ -185,7 +179,8 @@ def _own(
 
 
 def _result(outcome: Outcome) -> str:
-    return "^".join((RESULT_CODES[outcome], WORDS[outcome], CODING_SYSTEM))
+    terms = OUTCOMES[outcome]
+    return "^".join((terms.hl7_code, terms.word, CODING_SYSTEM))
 
 
 def _number_of(text: str) -> str:

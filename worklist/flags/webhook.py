@@ -18,14 +18,15 @@ from typing import Any, Self
 
 import httpx
 
+from db.outcomes import OUTCOMES
 from db.states import FlagKind
 from dicom_node.retry_classes import RetryClass, TransportProblem
 from worklist.flags.answers import MOST_BYTES, TAKEN, Answer, no_answer
-from worklist.flags.content import MOST_IMAGES, NOTICE, WORDS, Flag, FlagImage, flag_uid
+from worklist.flags.content import MOST_IMAGES, NOTICE, Flag, FlagImage, flag_uid
 from worklist.signing import SIGNATURE, read_secret, signature
 
 SCHEMA = Path(__file__).parent / "webhook.schema.json"
-SCHEMA_NAME = "fracture-screen-flag-1"
+SCHEMA_NAME = "fracture-screen-flag-2"
 
 _PASSING = frozenset({408, 425, 429})
 """Client errors that may go better later (RFC 9110 15.5.9, RFC 8470, RFC 6585)."""
@@ -73,7 +74,7 @@ def _finding(image: FlagImage) -> Json:
         "sop_instance_uid": image.sop_instance_uid,
         "frame_number": image.frame_number,
         "outcome": image.outcome,
-        "word": WORDS[image.outcome],
+        "word": OUTCOMES[image.outcome].word,
         "probability": image.probability,
         "reason": image.reason,
         "body_part_examined": image.body_part_examined,

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from db.activity import Happened, Standing
-from db.states import DeliveryState, Outcome, StudyState
+from db.outcomes import Outcome
+from db.states import DeliveryState, StudyState
 from worklist.monitor.alarms import Alarm, Kind, Severity
 from worklist.monitor.snapshot import LedgerCondition, Limits, Snapshot
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from db.states import DeliveryState, Outcome, ReviewOutcome, StudyState
+from db.outcomes import Outcome
+from db.states import DeliveryState, ReviewOutcome, StudyState
 from db.worklist_records import (
     AnalysisRecord,
     PatientHeader,
@@ -231,7 +232,17 @@ def list_studies(
     reading: InReach,
     _who: Reader,
     outcome: Annotated[
-        list[Literal["POSITIVE", "DOUBTFUL", "NEGATIVE", "NOT_ANALYSED", "FAILED", "WAITING"]],
+        list[
+            Literal[
+                "POSITIVE",
+                "DOUBTFUL",
+                "INCOMPLETE",
+                "NOT_ANALYSED",
+                "FAILED",
+                "NEGATIVE",
+                "WAITING",
+            ]
+        ],
         Query(default_factory=list),
     ],
     source: Literal["", "triage", "sweep"] = "",

@@ -15,8 +15,9 @@ from markupsafe import Markup
 from sqlalchemy import Engine
 from starlette.datastructures import State
 
-from db.quality import FLAGGED, Flag, Period, Quality, ReadImage, SuspectedMissed
-from db.states import Outcome, ReviewOutcome
+from db.outcomes import FLAGGED, OUTCOMES, Outcome
+from db.quality import Flag, Period, Quality, ReadImage, SuspectedMissed
+from db.states import ReviewOutcome
 from worklist.charts import Interval, Series, Told, bars, intervals, stacked_bars, times
 from worklist.intervals import wilson
 from worklist.parts import Parts
@@ -32,14 +33,7 @@ _MOST_FLAGS, _MOST_READ, _MOST_SUSPECTS, _MOST_REASONS, _MOST_GROUPS = 20_000, 5
 _FRESH = timedelta(minutes=1)
 _making = Lock()
 _AGREES = (ReviewOutcome.AGREE, ReviewOutcome.BAD_HEATMAP)
-WORDS = {
-    Outcome.POSITIVE: "definite",
-    Outcome.DOUBTFUL: "suspicious",
-    Outcome.NEGATIVE: "negative",
-    Outcome.NOT_ANALYSED: "not analysed",
-    Outcome.FAILED: "failed",
-}
-_STYLES = {Outcome.POSITIVE: "definite", Outcome.DOUBTFUL: "suspicious"}
+_WORDS = {outcome: terms.word for outcome, terms in OUTCOMES.items()}
 
 
 class Days(IntEnum):
@@ -83,7 +77,7 @@ def show_quality(request: Request, who: Reader, days: Days = Days.MONTH) -> HTML
     with _making:
         board = _board(request.app.state, days)
     return page(
-        request, "quality.html", who, days=days, choices=list(Days), board=board, words=WORDS
+        request, "quality.html", who, days=days, choices=list(Days), board=board, outcomes=OUTCOMES
     )
 
 
@@ -144,13 +138,14 @@ def _flags_figure(
     concluded = sum(totals.values())
     flagged = sum(totals[outcome] for outcome in FLAGGED)
     told = (
-        f"{flagged} of {concluded} studies were flagged: {totals[Outcome.POSITIVE]} definite, "
-        f"{totals[Outcome.DOUBTFUL]} suspicious; {period}, triage{few(concluded)}."
+        f"{flagged} of {concluded} studies were flagged: "
+        f"{totals[Outcome.POSITIVE]} fracture likely, "
+        f"{totals[Outcome.DOUBTFUL]} possible; {period}, triage{few(concluded)}."
     )
     heading = "Flags per day"
     labels = [_label(day) for day in days]
     series = [
-        Series(WORDS[outcome], _STYLES[outcome], [day[outcome] for day in outcomes])
+        Series(_WORDS[outcome], OUTCOMES[outcome].style, [day[outcome] for day in outcomes])
         for outcome in FLAGGED
     ]
     return Figure(
@@ -159,9 +154,9 @@ def _flags_figure(
         told,
         stacked_bars(Told("flags", heading, told), labels, series),
         [(one.style, one.name) for one in series],
-        ["day", *WORDS.values()],
+        ["day", *_WORDS.values()],
         [
-            [_date(day), *(str(counts[outcome]) for outcome in WORDS)]
+            [_date(day), *(str(counts[outcome]) for outcome in _WORDS)]
             for day, counts in zip(days, outcomes, strict=True)
         ],
     )

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from db.worklist_records import ModelLabel, Position, WorklistFilter
 
 WAITING = "WAITING"

@@ -73,7 +73,7 @@ def studies(request: Request, reading: InReach, who: Reader) -> HTMLResponse:
         tabs=_tabs(wanted, counts, reading.parts),
         choices=reading.choices.get(),
         values=form_values(wanted, zone),
-        outcomes=[(one.value, words.OUTCOMES[one].word) for one in words.OUTCOMES],
+        outcomes=[(one.value, sign.word) for one, sign in words.OUTCOME_SIGNS.items()],
         wanted=wanted,
         narrowed=wanted != WorklistFilter(outcomes=wanted.outcomes, waiting=wanted.waiting),
         links=_links(wanted, found, reading.parts),
@@ -122,7 +122,7 @@ def _tabs(wanted: WorklistFilter, counts: WorklistCounts, parts: Parts) -> list[
     kinds: list[tuple[str, str, int, tuple[str, ...]]] = [("all", "", counts.all, ())]
     kinds += [
         (sign.word, sign.css, counts.outcomes[outcome], (outcome.value,))
-        for outcome, sign in words.OUTCOMES.items()
+        for outcome, sign in words.OUTCOME_SIGNS.items()
     ]
     kinds.append((words.WAITING.word, words.WAITING.css, counts.waiting, (WAITING,)))
     return [_tab(wanted, parts, *kind) for kind in kinds]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Engine
 
 from db.ledger import Ledger
+from db.outcomes import Outcome
 from db.records import (
     ClaimedStudy,
     Conclusion,
@@ -17,7 +18,7 @@ from db.records import (
     RegistrationKind,
     StudyHeader,
 )
-from db.states import Outcome, StudyState
+from db.states import StudyState
 
 QUIET = timedelta(seconds=60)
 LEASE = timedelta(seconds=600)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from db.outcomes import Outcome
 from db.records import NewFinding
-from db.states import Outcome
 from models.prediction import OperatingPoint
 from worker.conclude import conclude
 
@@ -65,9 +65,9 @@ def test_a_study_without_any_finding_is_not_negative() -> None:
     assert conclude([], unread=0).outcome is Outcome.NOT_ANALYSED
 
 
-def test_an_unread_radiograph_forbids_a_negative() -> None:
+def test_an_unread_radiograph_makes_a_study_incomplete() -> None:
     verdict = conclude([analysed(), skipped("pixel data cannot be decoded")], unread=1)
-    assert verdict.outcome is Outcome.NOT_ANALYSED
+    assert verdict.outcome is Outcome.INCOMPLETE
     assert "1 of 2 radiographs could not be analysed" in verdict.reason
     assert "pixel data cannot be decoded" in verdict.reason
     assert verdict.probability == 0.1

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+from db.outcomes import Outcome
 from db.records import ClaimedStudy, NewFinding
-from db.states import Outcome
 from dicom_node.result_file import MANUFACTURER
 from models.prediction import ModelIdentity
 from tests.unit.dicom_node.instances import NOW, radiograph_dataset, write_instance

@@ -33,8 +33,8 @@ def scores(**changes: Any) -> Scores:
     return replace(
         Scores(
             probabilities=probabilities,
-            suspicious=(probabilities > 0.5).astype(float),
-            definite=(probabilities > 0.8).astype(float),
+            possible=(probabilities > 0.5).astype(float),
+            likely=(probabilities > 0.8).astype(float),
             seconds=np.full(COUNT, 0.03),
             maps=maps,
             outside_scope=np.zeros(COUNT),
@@ -76,8 +76,8 @@ def test_a_model_as_good_as_the_champion_passes_every_gate() -> None:
 
 
 def test_a_model_that_misses_fractures_fails_by_its_sensitivity_alone() -> None:
-    missed = scores().suspicious * ~(LABELS & (np.arange(COUNT) % 20 < 6))
-    decided = decide(scores(suspicious=missed))
+    missed = scores().possible * ~(LABELS & (np.arange(COUNT) % 20 < 6))
+    decided = decide(scores(possible=missed))
     assert failed(decided) == {"sensitivity"}
     assert decided["sensitivity"].figures["loss"] > 0.2
 
@@ -85,14 +85,14 @@ def test_a_model_that_misses_fractures_fails_by_its_sensitivity_alone() -> None:
 def test_a_small_loss_fails_too_where_it_may_be_a_large_one() -> None:
     """What is not shown has not passed: a loss of 4 % whose interval reaches beyond 5 %."""
     lost = LABELS & (np.arange(COUNT) % 25 == 1)
-    decided = decide(scores(suspicious=scores().suspicious * ~lost))
+    decided = decide(scores(possible=scores().possible * ~lost))
     gate = decided["sensitivity"]
     assert gate.figures["loss"] < gate.figures["limit"] < gate.figures["loss_bound"]
     assert not gate.passed
 
 
 def test_a_model_that_flags_everything_fails_by_its_specificity() -> None:
-    assert failed(decide(scores(suspicious=np.ones(COUNT)))) == {"specificity"}
+    assert failed(decide(scores(possible=np.ones(COUNT)))) == {"specificity"}
 
 
 def test_a_model_that_rejects_many_radiographs_fails_though_it_flags_none_of_them() -> None:

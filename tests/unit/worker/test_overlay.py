@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from db.outcomes import Grade
 from worker.overlay import (
     NARROWEST_CANVAS,
     OverlayCaption,
@@ -19,7 +20,7 @@ from worker.overlay import (
     rendered_shape,
 )
 
-CAPTION = OverlayCaption("hand-map", "1.2.0", "definite", 0.87, "HAND")
+CAPTION = OverlayCaption("hand-map", "1.2.0", Grade.LIKELY, 0.87, "HAND")
 
 
 def radiograph(rows: int = 600, columns: int = 520) -> Any:
@@ -103,7 +104,7 @@ def test_the_caption_lies_below_the_radiograph_and_is_not_empty() -> None:
 
 @pytest.mark.parametrize("shape", [(40, 30), (2000, 90), (90, 2000), (3000, 2500), (1, 1)])
 def test_every_size_is_drawn_with_a_caption_that_fits(shape: tuple[int, int]) -> None:
-    caption = OverlayCaption("m" * 90, "1 Å\n2", "suspicious", 0.5)
+    caption = OverlayCaption("m" * 90, "1 Å\n2", Grade.POSSIBLE, 0.5)
     overlay = render_overlay(np.zeros(shape, np.float32), np.ones((2, 2), np.float32), caption)
     rows, columns = rendered_shape(*shape)
     assert max(rows, columns) <= 2048
@@ -134,10 +135,9 @@ def test_values_outside_the_unit_range_are_refused_with_the_range_found() -> Non
 
 
 def test_a_caption_that_cannot_be_true_is_refused() -> None:
-    unknown: Any = "certain"
     for caption in (
-        OverlayCaption("m", "1", unknown, 0.5),
-        OverlayCaption("m", "1", "definite", 1.2),
+        OverlayCaption("m", "1", Grade.BELOW, 0.5),
+        OverlayCaption("m", "1", Grade.LIKELY, 1.2),
     ):
-        with pytest.raises(ValueError, match=r"certain|1\.2"):
+        with pytest.raises(ValueError, match=r"below both|1\.2"):
             render_overlay(radiograph(), np.zeros((1, 1), np.float32), caption)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
 
+from db.outcomes import Grade
 from models.bundle import DEFAULT_BUNDLE, ModelBundle, load_bundle
 from tests.unit.models.bundles import identity_head, make_bundle
 from worker.report.content import person_name, report_header, report_image, report_model
@@ -123,13 +124,13 @@ def test_what_was_found_reaches_the_line_of_the_image() -> None:
         1,
         1,
         probability=0.5,
-        operating_point="suspicious",
+        grade=Grade.POSSIBLE,
         picture=picture,
         overlay=picture,
     )
     assert (image.body_part_examined, image.view_position) == ("HAND", "PA")
     assert (image.series_number, image.instance_number) == ("3", "4")
-    assert (image.probability, image.operating_point) == (0.5, "suspicious")
+    assert (image.probability, image.grade) == (0.5, Grade.POSSIBLE)
     assert image.picture is image.overlay is picture
 
 
@@ -138,8 +139,8 @@ def test_the_model_is_shown_with_intervals_and_every_limit() -> None:
     performance, *limits = model.summary
     assert "551 test radiographs, 103 of them fractured" in performance
     assert "AUC 0.85 (0.74–0.92)" in performance
-    assert "suspicious: sensitivity 89 % (80–94), specificity 53 % (41–60)" in performance
-    assert "definite: sensitivity 50 % (23–70), specificity 94 % (93–98)" in performance
+    assert "possible: sensitivity 89 % (80–94), specificity 53 % (41–60)" in performance
+    assert "likely: sensitivity 50 % (23–70), specificity 94 % (93–98)" in performance
     assert limits == ["No spine.", "7 × 7 cells"]
     assert (model.sensitive_threshold, model.specific_threshold) == (0.3, 0.7)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from models.bundle import DEFAULT_BUNDLE
 from worker.errors import SettingsError
 from worker.settings import (

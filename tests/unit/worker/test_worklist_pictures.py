@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from db.outcomes import Grade
 from dicom_node.encapsulated_pdf import build_encapsulated_pdf
 from dicom_node.errors import DicomNodeError
 from dicom_node.radiograph import PixelLimits, read_radiographs
@@ -20,7 +21,7 @@ from worker.overlay import OverlayCaption, render_map, render_overlay, render_ra
 from worker.worklist_pictures import RenderedPictures
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-CAPTION = OverlayCaption("net", "1", "definite", 0.9, "HAND")
+CAPTION = OverlayCaption("net", "1", Grade.LIKELY, 0.9, "HAND")
 PDF = b"%PDF-1.7\nodd"
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from worklist.flags.content import Flag, FlagImage, FlagModel, FlagPatient, NameGroup
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 ALPHABETIC = NameGroup("Canary", "Patient", "Middle", "Dr", "Jr", "A")
 
-DEFINITE = FlagImage("1.2.3.1", 1, Outcome.POSITIVE, 0.912345, "", "HAND")
+LIKELY = FlagImage("1.2.3.1", 1, Outcome.POSITIVE, 0.912345, "", "HAND")
 NEGATIVE = FlagImage("1.2.3.2", 1, Outcome.NEGATIVE, 0.0, "", "HAND")
 NOT_ANALYSED = FlagImage("1.2.3.3", 0, Outcome.NOT_ANALYSED, None, "the image is blank", "")
 
@@ -30,7 +30,7 @@ def make_flag(**changes: Any) -> Flag:
         outcome=Outcome.POSITIVE,
         reason="",
         probability=0.912345,
-        images=(DEFINITE, NEGATIVE, NOT_ANALYSED),
+        images=(LIKELY, NEGATIVE, NOT_ANALYSED),
         model=FlagModel("mobilenet", "1.0", "ab" * 32),
         revision=1,
         corrected=False,

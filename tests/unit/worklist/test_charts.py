@@ -22,7 +22,7 @@ def drawings(chart: Markup) -> list[Element]:
 
 
 CHARTS: dict[str, Callable[[str], Markup]] = {
-    "stacked bars": lambda name: stacked_bars(TOLD, [name], [Series(name, "definite", [3])]),
+    "stacked bars": lambda name: stacked_bars(TOLD, [name], [Series(name, "positive", [3])]),
     "times": lambda name: times(TOLD, [name], [Series(name, "median", [3])]),
     "intervals": lambda name: intervals(TOLD, [Interval(name, 0.5, 0.2, 0.8)]),
     "bars": lambda name: bars(TOLD, [(name, 4)], "not-analysed"),
@@ -62,8 +62,8 @@ def test_what_a_file_says_is_shown_as_text(chart: str) -> None:
 
 def test_bars_of_a_day_stand_on_each_other_in_proportion() -> None:
     series = [
-        Series("definite", "definite", [1, 0, 4]),
-        Series("suspicious", "suspicious", [2, 0, 4]),
+        Series("positive", "positive", [1, 0, 4]),
+        Series("doubtful", "doubtful", [2, 0, 4]),
     ]
     for svg in drawings(stacked_bars(TOLD, DAYS, series)):
         rectangles = list(svg.iter("rect"))
@@ -105,7 +105,7 @@ def test_an_interval_is_drawn_from_its_low_to_its_high_end() -> None:
 
 def test_labels_of_ninety_days_do_not_touch() -> None:
     labels = [f"{day % 30} Nov" for day in range(90)]
-    for svg in drawings(stacked_bars(TOLD, labels, [Series("definite", "definite", [1] * 90)])):
+    for svg in drawings(stacked_bars(TOLD, labels, [Series("positive", "positive", [1] * 90)])):
         places = [
             float(one.get("x", 0)) for one in svg.iter("text") if one.get("text-anchor") == "middle"
         ]

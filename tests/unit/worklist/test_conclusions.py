@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from db.errors import LedgerUnavailable
-from db.states import Outcome
+from db.outcomes import Outcome
 from db.worklist_records import NewConclusion
 from worklist import conclusions
 from worklist.conclusions import Conclusions, News, TooManyListeners

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from db.states import FlagKind, Outcome
-from tests.unit.worklist.flag_contents import DEFINITE, NOW, make_flag, make_patient
+from db.outcomes import Outcome
+from db.states import FlagKind
+from tests.unit.worklist.flag_contents import LIKELY, NOW, make_flag, make_patient
 from worklist.flags.content import Flag, NameGroup, control_id, flag_uid
 from worklist.flags.hl7 import OBSERVATIONS, Hl7Parties, build_message, clean, escape
 
@@ -118,10 +119,11 @@ def test_a_patient_without_name_has_an_unspecified_one() -> None:
 @pytest.mark.parametrize(
     ("outcome", "code", "abnormal"),
     [
-        (Outcome.POSITIVE, "DEFINITE^definite^99FSCREEN", "A"),
-        (Outcome.DOUBTFUL, "SUSPICIOUS^suspicious^99FSCREEN", "A"),
-        (Outcome.NEGATIVE, "NEGATIVE^negative^99FSCREEN", "N"),
-        (Outcome.NOT_ANALYSED, "NOT-ANALYSED^not analysed^99FSCREEN", ""),
+        (Outcome.POSITIVE, "LIKELY^Fracture likely^99FSCREEN", "A"),
+        (Outcome.DOUBTFUL, "POSSIBLE^Fracture possible^99FSCREEN", "A"),
+        (Outcome.NEGATIVE, "NEGATIVE^No fracture flagged^99FSCREEN", "N"),
+        (Outcome.INCOMPLETE, "INCOMPLETE^Incomplete^99FSCREEN", ""),
+        (Outcome.NOT_ANALYSED, "NOT-ANALYSED^Not analysed^99FSCREEN", ""),
     ],
 )
 def test_the_result_is_coded_with_its_abnormal_flag(
@@ -136,12 +138,12 @@ def test_each_radiograph_has_its_own_observations() -> None:
     assert [(code, value, flag) for code, group, value, flag, _ in found if group == "1"] == [
         ("IMAGE", "1.2.3.1", ""),
         ("IMAGE-FRAME", "1", ""),
-        ("IMAGE-RESULT", "DEFINITE^definite^99FSCREEN", "A"),
+        ("IMAGE-RESULT", "LIKELY^Fracture likely^99FSCREEN", "A"),
         ("IMAGE-PROBABILITY", "0.9123", ""),
     ]
     assert [(code, value) for code, group, value, _, _ in found if group == "3"] == [
         ("IMAGE", "1.2.3.3"),
-        ("IMAGE-RESULT", "NOT-ANALYSED^not analysed^99FSCREEN"),
+        ("IMAGE-RESULT", "NOT-ANALYSED^Not analysed^99FSCREEN"),
         ("IMAGE-REASON", "the image is blank"),
     ]
 
@@ -179,7 +181,7 @@ def test_a_test_message_is_one_for_training() -> None:
 
 
 def test_of_many_radiographs_the_first_hundred_are_told_and_the_rest_counted() -> None:
-    many = tuple(replace(DEFINITE, sop_instance_uid=f"1.2.3.{n}") for n in range(103))
+    many = tuple(replace(LIKELY, sop_instance_uid=f"1.2.3.{n}") for n in range(103))
     found = observations(parsed(make_flag(images=many)))
     assert sum(code == "IMAGE" for code, *_ in found) == 100
     assert [value for code, _, value, _, _ in found if code == "IMAGES-LEFT-OUT"] == ["3"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from db.worklist_records import ModelLabel, Position, WorklistFilter
 from worklist.pages.query import cursor_text, filter_query, parse_cursor, parse_filter
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from tests.unit.worklist.flag_contents import make_flag, make_patient
 from worklist.flags.webhook import SCHEMA, build_body
 from worklist.signing import read_secret, signature
@@ -54,14 +54,14 @@ def test_findings_and_confidence_are_told_per_radiograph() -> None:
     made = body()
     assert (made["outcome"], made["word"], made["probability"]) == (
         "POSITIVE",
-        "definite",
+        "Fracture likely",
         0.912345,
     )
     words = [(one["sop_instance_uid"], one["word"]) for one in made["findings"]]
     assert words == [
-        ("1.2.3.1", "definite"),
-        ("1.2.3.2", "negative"),
-        ("1.2.3.3", "not analysed"),
+        ("1.2.3.1", "Fracture likely"),
+        ("1.2.3.2", "No fracture flagged"),
+        ("1.2.3.3", "Not analysed"),
     ]
 
 

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from db.outcomes import Outcome
 from db.records import NewFinding
-from db.states import DeliveryState, Outcome, ReviewOutcome, StudyState
+from db.states import DeliveryState, ReviewOutcome, StudyState
 from worklist import words
 from worklist.pages.study import viewer_link
 
@@ -20,16 +21,30 @@ def test_every_term_of_the_ledger_has_a_word() -> None:
 
 
 def test_no_two_outcomes_share_a_word_or_a_shape() -> None:
-    signs = [*words.OUTCOMES.values(), words.WAITING]
+    signs = [*words.OUTCOME_SIGNS.values(), words.WAITING]
     assert len({sign.word for sign in signs}) == len({sign.css for sign in signs}) == len(signs)
 
 
 @pytest.mark.parametrize(
     ("probability", "shown"),
-    [(None, ""), (0.0, "< 1 %"), (0.004, "< 1 %"), (0.5, "50 %"), (0.99, "99 %"), (1.0, "> 99 %")],
+    [
+        (None, ""),
+        (0.0, "< 0.1 %"),
+        (0.004, "0.4 %"),
+        (0.0354, "3.5 %"),
+        (0.5, "50 %"),
+        (0.99, "99 %"),
+        (1.0, "> 99 %"),
+    ],
 )
 def test_a_probability_never_reads_as_certainty(probability: float | None, shown: str) -> None:
     assert words.percent(probability) == shown
+
+
+def test_a_probability_below_a_threshold_beside_it_also_reads_so() -> None:
+    assert words.percent(0.03496, beside=(0.035, 0.6)) == "3.496 %"
+    assert words.percent(0.03496, beside=(0.6,)) == "3.5 %"
+    assert words.percent(0.035, beside=(0.035,)) == "3.5 %"
 
 
 @pytest.mark.parametrize(
@@ -59,10 +74,10 @@ def test_control_characters_are_made_visible_and_letters_stay() -> None:
     ("finding", "word"),
     [
         (None, "waiting"),
-        (NewFinding("1.2", 0, analysed=False, reason="no pixel data"), "not analysed"),
-        (NewFinding("1.2", 1, analysed=True, operating_point="specific"), "definite"),
-        (NewFinding("1.2", 1, analysed=True, operating_point="sensitive"), "suspicious"),
-        (NewFinding("1.2", 1, analysed=True), "negative"),
+        (NewFinding("1.2", 0, analysed=False, reason="no pixel data"), "Not analysed"),
+        (NewFinding("1.2", 1, analysed=True, operating_point="specific"), "Fracture likely"),
+        (NewFinding("1.2", 1, analysed=True, operating_point="sensitive"), "Fracture possible"),
+        (NewFinding("1.2", 1, analysed=True), "No fracture flagged"),
     ],
 )
 def test_a_radiograph_has_the_word_of_what_it_reaches(

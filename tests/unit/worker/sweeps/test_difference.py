@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from db.states import Outcome, StudyState
+from db.outcomes import Outcome
+from db.states import StudyState
 from db.sweep_records import KnownStudy
 from dicom_node.query import FoundSeries
 from dicom_node.retrieve import Wanted

@@ -2,7 +2,7 @@
 
 import pytest
 
-from db.states import Outcome
+from db.outcomes import Outcome
 from worker.sweeps.quiet_results import are_wanted
 
 

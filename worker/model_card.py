@@ -98,7 +98,7 @@ def figure_rows(metrics: Json) -> list[tuple[str, ...]]:
     ]
     for word, name in (("possible", "sensitive"), ("likely", "specific")):
         points = [part["operating_points"][name] for part in parts]
-        rows.append((f"{word}: at probability ≥", *(f"{p['threshold']:.3f}" for p in points)))
+        rows.append((f"{word}: at probability ≥", *(percent(p["threshold"]) for p in points)))
         for kind in ("sensitivity", "specificity"):
             rows.append((f"{word}: {kind}", *(_percent(point[kind]) for point in points)))
     return rows

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from db.outcomes import Outcome
+from db.outcomes import Outcome, percent
 from worker.offline import TABLE, Row
 
 Json = dict[str, Any]
@@ -29,8 +29,7 @@ def print_screen(console: Console, rows: Sequence[Row], folder: Path) -> None:
     """Print file, outcome, probability and reason of each image, and where the results are."""
     width = min(max(len(row.path) for row in rows), _WIDEST_PATH)
     for row in rows:
-        probability = "" if row.probability is None else f"{row.probability:.3f}"
-        line = f"{row.path:{width}}  {row.outcome:12}  {probability:5}  {row.reason}"
+        line = f"{row.path:{width}}  {row.outcome:12}  {percent(row.probability):>7}  {row.reason}"
         console.print(line.rstrip(), markup=False, soft_wrap=True)
     if any(row.outcome == Outcome.NEGATIVE for row in rows):
         console.print("NEGATIVE does not exclude a fracture.")

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from db.outcomes import Outcome
+from db.outcomes import Outcome, percent
 from worker.demonstration.demo import DemoResult, DemoStudy
 
 _COLOURS = {Outcome.POSITIVE: "red", Outcome.DOUBTFUL: "yellow", Outcome.FAILED: "bold red"}
@@ -30,7 +30,7 @@ def print_result(console: Console, result: DemoResult, out: Path) -> None:
             study.name,
             study.marked if own else study.body_part_examined,
             _coloured(study.outcome),
-            "" if study.probability is None else f"{study.probability:.2f}",
+            percent(study.probability),
             str(len(study.results)),
             study.reason,
         )

@@ -30,7 +30,7 @@ def test_every_file_has_a_line_with_outcome_probability_and_reason() -> None:
             row("FAILED", "no DICOM", "[bold]b.dcm"),
         ]
     )
-    assert lines[0].split() == ["hand.png", "POSITIVE", "0.881"]
+    assert lines[0].split() == ["hand.png", "POSITIVE", "88", "%"]
     assert lines[1].split() == [long_name, "NOT_ANALYSED", "no", "pixel", "data"]
     assert lines[2].split() == ["[bold]b.dcm", "FAILED", "no", "DICOM"]
     assert lines[3] == (

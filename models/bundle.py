@@ -1,7 +1,8 @@
 """A model as it is shipped: a folder with `weights.npz` and `card.json`, checked by digest.
 
-A bundle that knows its scope (`models.scope`) has `scope.npz` beside them; one that engines other
-than TensorFlow can run has `network.onnx` and `network_check.npz` (`models.network_file`).
+A bundle that knows its scope (`models.scope`) has `scope.npz` beside them; one that knows which
+radiographs lie on their side (`models.position`) has `position.npz`; one that engines other than
+TensorFlow can run has `network.onnx` and `network_check.npz` (`models.network_file`).
 
 No pickled code and no Keras file (CVE-2025-9905, -9906): TensorFlow's network is built from
 `architectures`, and an ONNX file is a graph of operators. Large kernels are stored as float16.
@@ -22,6 +23,7 @@ from models.architectures import HIDDEN_LAYER, Architecture
 from models.calibration import Calibration
 from models.errors import BundleError
 from models.network_file import NetworkFile, check_from_bytes, check_to_bytes
+from models.position import PositionHead, position_from_bytes, position_to_bytes
 from models.prediction import ModelIdentity, OperatingPoints
 from models.preprocessing import Preprocessing
 from models.reference import Histogram, from_card
@@ -31,19 +33,18 @@ from models.shipped import DEFAULT_BUNDLE as DEFAULT_BUNDLE
 CARD_FILE = "card.json"
 WEIGHTS_FILE = "weights.npz"
 SCOPE_FILE = "scope.npz"
+POSITION_FILE = "position.npz"
 NETWORK_FILE = "network.onnx"
 NETWORK_CHECK_FILE = "network_check.npz"
-FILES = (CARD_FILE, WEIGHTS_FILE, SCOPE_FILE, NETWORK_FILE, NETWORK_CHECK_FILE)
+FILES = (CARD_FILE, WEIGHTS_FILE, SCOPE_FILE, POSITION_FILE, NETWORK_FILE, NETWORK_CHECK_FILE)
 """All files that a bundle can have; its card states the digest of each that it has."""
 FLOAT16_FROM_ELEMENTS = 5000
-FORMAT = 2
-"""The newest that this version reads: of bundles with a scope, which an older version would not
-heed. Those without are of format 1, as is a card without `format`."""
+FORMAT = 3
+"""The newest that this version reads: of bundles with a position head, which an older version would
+not heed, nor the scope of those of format 2. A card without `format` is of format 1."""
 
-_WITHOUT_SCOPE = 1
-_WRITTEN_HERE = frozenset(
-    {"format", "weights_sha256", "scope_sha256", "network_sha256", "network_check_sha256"}
-)
+_WITH_SCOPE, _WITHOUT_SCOPE = 2, 1
+_WRITTEN_HERE = frozenset({"format", *(f"{Path(name).stem}_sha256" for name in FILES[1:])})
 
 Weights = Mapping[str, npt.NDArray[Any]]
 """`layer/variable` → array. Any: float16 or float32, as stored."""
@@ -68,6 +69,8 @@ class ModelBundle:
     weights: Weights
     scope: Scope | None = None
     """What it is for, by the pictures; None: a bundle from before there was one rejects nothing."""
+    position: PositionHead | None = None
+    """Which radiographs lie on their side; None: each is seen as it comes."""
     network: NetworkFile | None = None
     """None: only TensorFlow can run it, from the weights."""
 
@@ -112,6 +115,7 @@ def load_bundle(folder: Path) -> ModelBundle:
             card=card,
             weights=weights,
             scope=_read_scope(folder, card.get("scope_sha256"), weights),
+            position=_read_position(folder, card.get("position_sha256"), weights),
             network=_read_network(folder, card),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -127,6 +131,7 @@ def save_bundle(
     weights: Weights,
     scope: Scope | None = None,
     network: NetworkFile | None = None,
+    position: PositionHead | None = None,
 ) -> None:
     """Write `weights.npz` (large kernels as float16), what else there is, and last `card.json`.
 
@@ -135,12 +140,14 @@ def save_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     weights_bytes = _pack(weights)
     complete = {
-        "format": FORMAT if scope is not None else _WITHOUT_SCOPE,
+        "format": _format(scope, position),
         **{key: value for key, value in card.items() if key not in _WRITTEN_HERE},
     }
     files = {WEIGHTS_FILE: weights_bytes}
     if scope is not None:
         files[SCOPE_FILE] = scope_to_bytes(scope)
+    if position is not None:
+        files[POSITION_FILE] = position_to_bytes(position)
     if network is not None:
         files |= {NETWORK_FILE: network.onnx, NETWORK_CHECK_FILE: check_to_bytes(network.check)}
     for name, content in files.items():
@@ -188,6 +195,24 @@ def _read_scope(folder: Path, stated: str | None, weights: Weights) -> Scope | N
     if found != expected:
         raise ValueError(f"{SCOPE_FILE} is of {found} features and measures, not of {expected}")
     return scope
+
+
+def _read_position(folder: Path, stated: str | None, weights: Weights) -> PositionHead | None:
+    if stated is None:
+        return None
+    stored = _read(folder / POSITION_FILE)
+    _check_digest(folder / POSITION_FILE, stated, stored)
+    head = position_from_bytes(stored)
+    expected = weights[f"{HIDDEN_LAYER}/kernel"].shape[0]
+    if len(head.kernel) != expected:
+        raise ValueError(f"{POSITION_FILE} is of {len(head.kernel)} features, not of {expected}")
+    return head
+
+
+def _format(scope: Scope | None, position: PositionHead | None) -> int:
+    if position is not None:
+        return FORMAT
+    return _WITHOUT_SCOPE if scope is None else _WITH_SCOPE
 
 
 def _read_network(folder: Path, card: Mapping[str, Any]) -> NetworkFile | None:

@@ -28,6 +28,17 @@ class Classification(NamedTuple):
     nothing. Never, with a bundle that knows no scope."""
 
 
+class _Look(NamedTuple):
+    """What the network says of one picture in one position."""
+
+    features: FloatArray
+    probability: float
+    box: Letterbox
+    outside_scope: bool
+    lies: float
+    """Log-odds that it lies on its side; 0: not known."""
+
+
 class Classifier:
     """A loaded bundle, ready to classify; safe to use from one thread at a time."""
 
@@ -41,6 +52,8 @@ class Classifier:
         self, radiographs: Sequence[FloatArray], regions: Sequence[str] | None = None
     ) -> list[Classification]:
         """Classify and explain, in one forward pass per `Engine.batch_size` radiographs.
+
+        What lies on its side is turned and seen once more, where the bundle has a position head.
 
         Args:
             radiographs: float32 (rows, columns) in [0, 1], bone bright, of any size each.
@@ -58,19 +71,46 @@ class Classifier:
     def _classify_batch(
         self, radiographs: Sequence[FloatArray], regions: Sequence[str]
     ) -> list[Classification]:
-        preprocessing = self.bundle.preprocessing
-        prepared = [letterbox(pixels, preprocessing) for pixels in radiographs]
-        squares = np.stack([square for square, _ in prepared])
-        batch = to_network_input(squares, preprocessing.normalization)
-        features, logits = self._engine.run(batch)
-        probabilities = self.bundle.calibration.probability(logits)
-        outside = self._outside_scope(squares, features)
+        seen = self._look(radiographs)
+        lying = [number for number, look in enumerate(seen) if look.lies > 0]
+        if lying:
+            again = self._look([radiographs[number] for number in lying], quarter_turn=True)
+            for number, turned in zip(lying, again, strict=True):
+                if turned.lies < seen[number].lies:
+                    seen[number] = turned
         return [
-            Classification(self._prediction(float(p), region), self._explain(maps, box), out)
-            for p, region, maps, (_, box), out in zip(
-                probabilities, regions, features, prepared, outside, strict=True
+            self._classification(look, region) for look, region in zip(seen, regions, strict=True)
+        ]
+
+    def _look(
+        self, radiographs: Sequence[FloatArray], *, quarter_turn: bool = False
+    ) -> list[_Look]:
+        """One forward pass of radiographs as they come, or turned by a quarter."""
+        preprocessing = self.bundle.preprocessing
+        prepared = [
+            letterbox(pixels, preprocessing, quarter_turn=quarter_turn) for pixels in radiographs
+        ]
+        squares = np.stack([square for square, _ in prepared])
+        features, logits = self._engine.run(to_network_input(squares, preprocessing.normalization))
+        position = self.bundle.position
+        lies = np.zeros(len(squares)) if position is None else position.lies(features)
+        return [
+            _Look(maps, float(p), box, out, float(lying))
+            for maps, p, (_, box), out, lying in zip(
+                features,
+                self.bundle.calibration.probability(logits),
+                prepared,
+                self._outside_scope(squares, features),
+                lies,
+                strict=True,
             )
         ]
+
+    def _classification(self, look: _Look, region: str) -> Classification:
+        prediction = self._prediction(look.probability, region)
+        return Classification(
+            prediction, self._explain(look.features, look.box), look.outside_scope
+        )
 
     def _prediction(self, probability: float, region: str) -> Prediction:
         crossed = self.bundle.points_for(region).crossed(probability)

@@ -107,18 +107,27 @@ def letterbox_of(
 
 
 def letterbox(
-    pixels: FloatArray, preprocessing: Preprocessing, shape: Shape | None = None
+    pixels: FloatArray,
+    preprocessing: Preprocessing,
+    shape: Shape | None = None,
+    *,
+    quarter_turn: bool = False,
 ) -> tuple[FloatArray, Letterbox]:
     """Contrast-stretched, letterboxed grey picture: a "square", although some are higher than wide.
 
     Args:
         pixels: float32 (rows, columns) in [0, 1], bone bright.
         shape: of the result; `preprocessing.shape` if None (training caches a larger one).
+        quarter_turn: the radiograph lies on its side, to be turned; the box knows it, so that a
+            saliency map comes out as the radiograph came in.
 
     Returns:
         float32 of that shape in [0, 1], border 0; and where the radiograph lies in it.
     """
     box = letterbox_of(pixels, preprocessing, shape)
+    if quarter_turn:
+        turned = replace(box.frame, turned=not box.frame.turned)
+        box = Letterbox.fit(turned, shape or preprocessing.shape)
     part = box.frame.cut(pixels)
     shrinks = part.shape[0] > box.rows or part.shape[1] > box.columns
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

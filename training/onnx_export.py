@@ -70,7 +70,8 @@ def export_network(bundle: ModelBundle) -> NetworkFile:
 def add_network(folder: Path) -> None:
     """Put `network.onnx` into a bundle's folder; see `export_network`."""
     bundle = load_bundle(folder)
-    save_bundle(folder, bundle.card, bundle.weights, bundle.scope, export_network(bundle))
+    network = export_network(bundle)
+    save_bundle(folder, bundle.card, bundle.weights, bundle.scope, network, bundle.position)
 
 
 def _with_plain_names(exported: bytes) -> bytes:

@@ -22,9 +22,14 @@ FOLDS = 5
 
 Random = np.random.Generator
 
+VARIATIONS = 2
+"""Varied copies of each radiograph that show how radiographs spread, beside itself."""
+
 _BATCH = 16
-_COLLIMATED = 0.3
-"""Share of variations."""
+_COLLIMATED, _PROCESSED = 0.3, 0.6
+"""Shares of variations."""
+_EDGE_WIDTHS = (0.002, 0.01, 0.04)
+"""Of the longer side: what is enhanced, fine trabeculae to soft tissue."""
 _CONSTANT = 1e-6
 """A number that varies less is one that training radiographs all share: it is not scaled up."""
 
@@ -39,27 +44,29 @@ def fit_scope(
     seed: int = 0,
     on_progress: Callable[[], None] = lambda: None,
 ) -> Scope:
-    """The scope of a trained network, two forward passes per radiograph.
+    """The scope of a trained network, 1 + `VARIATIONS` forward passes per radiograph.
 
     Args:
         network: (n, size, size, 3) → (features, logits), with the weights that will be served.
         squares: (all, size, size) in [0, 1], as serving letterboxes them.
-        rows: radiographs (n) that show how they spread; each counts as it is and once `varied`.
+        rows: radiographs (n) that show how they spread; each counts as it is and as it is
+            `varied`.
         groups: (n); what hangs together never measures itself.
         seed: of the variations.
-        on_progress: called twice for each of the rows.
+        on_progress: called for each forward pass.
 
     Raises:
         ValueError: fewer than two groups.
     """
     plain = (np.asarray(squares[row], np.float32) for row in rows)
     others = (
-        varied(np.asarray(squares[row], np.float32), preprocessing, _random(seed, row))
+        varied(np.asarray(squares[row], np.float32), preprocessing, random_of(seed, row, copy))
+        for copy in range(VARIATIONS)
         for row in rows
     )
     described = _describe(network, preprocessing, chain(plain, others), on_progress)
-    twice = [*groups, *groups]
-    return Scope(spread_of(described.features, twice), spread_of(described.texture, twice))
+    many = [*groups] * (1 + VARIATIONS)
+    return Scope(spread_of(described.features, many), spread_of(described.texture, many))
 
 
 def outside_scope(
@@ -76,7 +83,7 @@ def outside_scope(
     return np.asarray(scope.excess(described) > 1)
 
 
-def spread_of(numbers: FloatArray, groups: Sequence[int]) -> Spread:
+def spread_of(numbers: FloatArray, groups: Sequence[int] | npt.NDArray[np.int_]) -> Spread:
     """From numbers (n, d) of radiographs in groups (n).
 
     Mean and covariance are those of all; the threshold comes from distances that each fold of
@@ -117,11 +124,14 @@ def varied(square: FloatArray, preprocessing: Preprocessing, random: Random) -> 
     """A letterboxed square as another site might have sent it, letterboxed anew.
 
     Turned by quarters or mirrored, cropped to 70…100 % of each side, of another gamma, softer or
-    grainier, at times with the white borders of a collimator: without this, what lies on its side
-    or comes from another plate is foreign.
+    grainier, often with enhanced edges or local contrast as makers process radiographs, at times
+    with the white borders of a collimator: without this, what lies on its side, comes from another
+    plate or is processed heavily is foreign.
     """
     picture = np.rot90(without_border(square), int(random.integers(4)))
     picture = _cropped(picture[:, :: int(random.choice((-1, 1)))], random)
+    if random.random() < _PROCESSED:
+        picture = processed(picture, random)
     picture = picture ** np.float32(np.exp(random.uniform(-0.3, 0.3)))
     if random.random() < _COLLIMATED:
         picture = _collimated(picture, random)
@@ -132,8 +142,31 @@ def varied(square: FloatArray, preprocessing: Preprocessing, random: Random) -> 
     return letterbox(seen, preprocessing)[0]
 
 
-def _random(seed: int, row: int) -> Random:
-    return np.random.default_rng((seed, row))
+def processed(picture: FloatArray, random: Random) -> FloatArray:
+    """Enhance edges of several widths, or local contrast, or both, up to what makers do at most.
+
+    `picture`: float32 (rows, columns) in [0, 1]; so is the result.
+    """
+    seen = np.ascontiguousarray(picture, np.float32)
+    kind = random.integers(3)
+    if kind != 1:
+        gain, plain = random.uniform(0.5, 3.0), seen
+        for width in _EDGE_WIDTHS:
+            softness = max(0.7, width * max(plain.shape))
+            edges = plain - cv2.GaussianBlur(plain, (0, 0), softness)
+            seen = seen + np.float32(gain * random.uniform(0.3, 1.0)) * edges
+        seen = np.asarray(np.clip(seen, 0, 1), np.float32)
+    if kind != 0:
+        tiles = int(random.integers(4, 13))
+        equaliser = cv2.createCLAHE(float(random.uniform(2, 8)), (tiles, tiles))
+        equalised = equaliser.apply((seen * 65535).astype(np.uint16))
+        seen = np.asarray(equalised, np.float32) / np.float32(65535)
+    return np.asarray(np.clip(seen, 0, 1), np.float32)
+
+
+def random_of(seed: int, row: int, copy: int) -> Random:
+    """The generator of one varied copy of one radiograph."""
+    return np.random.default_rng((seed, row, copy))
 
 
 def _describe(

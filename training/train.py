@@ -45,7 +45,7 @@ from training.run_folder import (
     load_weights,
     write_text,
 )
-from training.scope import fit_scope, outside_scope
+from training.scope import VARIATIONS, fit_scope, outside_scope
 from training.scored import ScoredExamples, decide, figures, judge, metrics
 from training.split_file import save_split
 from training.splits import (
@@ -166,7 +166,9 @@ class Learned:
             rows,
             [radiographs.split.groups[row] for row in rows],
             seed=radiographs.recipe.seed,
-            on_progress=counting("fitting the scope", 2 * len(rows), radiographs.report),
+            on_progress=counting(
+                "fitting the scope", (1 + VARIATIONS) * len(rows), radiographs.report
+            ),
         )
 
     def rejected(self, part: str, scope: Scope) -> Labels:

@@ -15,6 +15,7 @@ from worker.commands import (
     files,
     model,
     monitor,
+    refit,
     registry,
     retention,
     scope,
@@ -82,6 +83,7 @@ model.model_app.command("shadow")(shadow.shadow)
 model.model_app.command("agreement")(shadow.show_agreement)
 model.model_app.command("drift")(drift.show_drift)
 model.model_app.command("scope")(scope.check_scope)
+model.model_app.command("refit")(refit.refit_bundle)
 app.add_typer(model.model_app, name="model")
 app.add_typer(reviews_app, name="reviews")
 app.add_typer(data_app, name="data")

@@ -96,6 +96,6 @@ def onnx(
     bundle = load_bundle(source)
     network = export_network(bundle)
     card = {**bundle.card, "version": version}
-    save_bundle(out_folder, card, bundle.weights, bundle.scope, network)
+    save_bundle(out_folder, card, bundle.weights, bundle.scope, network, bundle.position)
     identity = load_bundle(out_folder).identity
     err.print(f"{identity.label} with network.onnx: {out_folder}, digest {identity.digest[:16]}…")

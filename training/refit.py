@@ -1,0 +1,164 @@
+"""Fits anew what a finished bundle knows of pictures beside its network: scope and position.
+
+The network stays as it is, so any engine will do: two arrays of its features are all that is asked.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import GroupKFold
+
+from models.bundle import ModelBundle
+from models.engine import Engine
+from models.position import PositionHead
+from models.prediction import FloatArray
+from models.preprocessing import letterbox, to_network_input
+from models.scope import Description, Scope, describe
+from training.data.example import Example
+from training.data.pixels import read_pixels
+from training.position import FOLDS, TURNS, fit_position, judged_by_others, seen_as
+from training.scope import VARIATIONS, processed, random_of, spread_of, varied
+from training.statistics.intervals import Estimate, wilson
+
+Figures = dict[str, dict[str, dict[str, Estimate]]]
+"""Measure → turn in degrees, or look → group of radiographs → share."""
+Rows = npt.NDArray[np.int_]
+
+_STANDING = (0, *range(len(TURNS), len(TURNS) + VARIATIONS))
+"""Columns of `Shown` that a scope is fitted on: what lies is turned before it is judged."""
+_PROCESSED = len(TURNS) + VARIATIONS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What a network says of n radiographs in each of `TURNS`, of varied and of processed copies.
+
+    Nothing is fitted on the processed copy: it measures.
+    """
+
+    features: FloatArray
+    """(n, 4 + `VARIATIONS` + 1, K): shares."""
+    texture: FloatArray
+    """(n, 4 + `VARIATIONS` + 1, measures)."""
+    probabilities: npt.NDArray[np.float64]
+    """(n, 4), calibrated."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refitted:
+    """Scope and position head of a network, and what they do to groups that the fit left out."""
+
+    scope: Scope
+    position: PositionHead
+    figures: Figures
+    """The network itself learned from these radiographs, upright."""
+
+
+def show(
+    bundle: ModelBundle,
+    engine: Engine,
+    examples: Sequence[Example],
+    seed: int,
+    on_progress: Callable[[], None],
+) -> Shown:
+    """Run the network over every radiograph, turned and varied; `on_progress` for each."""
+    features, texture, logits = [], [], []
+    for number, example in enumerate(examples):
+        pixels = read_pixels(example.path)
+        described, found = _seen(bundle, engine, pixels, seed, number)
+        features.append(described.features)
+        texture.append(described.texture)
+        logits.append(found[: len(TURNS)])
+        on_progress()
+    probabilities = bundle.calibration.probability(np.stack(logits))
+    return Shown(np.stack(features), np.stack(texture), np.asarray(probabilities, np.float64))
+
+
+def refit(
+    bundle: ModelBundle, shown: Shown, fractured: npt.NDArray[np.bool_], groups: Sequence[int]
+) -> Refitted:
+    """Fit both, and measure them on groups that each fit leaves out."""
+    everything = np.arange(len(fractured))
+    numbers = np.asarray(groups)
+    log_odds = judged_by_others(shown.features[:, : len(TURNS)], groups)
+    figures = _figures_of_turns(bundle, shown.probabilities, log_odds, fractured)
+    figures["outside the scope"] = {
+        name: {"all": _share(rejected)}
+        for name, rejected in _rejected_by_others(shown, numbers).items()
+    }
+    head = fit_position(shown.features[:, : len(TURNS)])
+    return Refitted(_scope_of(shown, everything, numbers), head, figures)
+
+
+def _scope_of(shown: Shown, rows: Rows, groups: npt.NDArray[np.int_]) -> Scope:
+    columns = list(_STANDING)
+    many = np.repeat(groups[rows], len(columns))
+    looks = (shown.features[rows][:, columns], shown.texture[rows][:, columns])
+    features, texture = (look.reshape(len(many), -1) for look in looks)
+    return Scope(spread_of(features, many), spread_of(texture, many))
+
+
+def _rejected_by_others(
+    shown: Shown, groups: npt.NDArray[np.int_]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Upright and processed radiographs (n) that a scope of other groups rejects."""
+    columns = {"upright": 0, "processed": _PROCESSED}
+    found = {name: np.zeros(len(groups), np.bool_) for name in columns}
+    for others, own in GroupKFold(FOLDS).split(groups, groups=groups):
+        scope = _scope_of(shown, others, groups)
+        for name, column in columns.items():
+            described = Description(shown.features[own, column], shown.texture[own, column])
+            found[name][own] = scope.excess(described) > 1
+    return found
+
+
+def _seen(
+    bundle: ModelBundle, engine: Engine, pixels: FloatArray, seed: int, number: int
+) -> tuple[Description, FloatArray]:
+    preprocessing = bundle.preprocessing
+    upright = letterbox(pixels, preprocessing)[0]
+    squares = [
+        upright,
+        *(letterbox(_turned(pixels, k), preprocessing)[0] for k in range(1, len(TURNS))),
+        *(
+            varied(upright, preprocessing, random_of(seed, number, copy))
+            for copy in range(VARIATIONS)
+        ),
+        processed(upright, random_of(seed, number, VARIATIONS)),
+    ]
+    batch = np.stack(squares)
+    features, logits = engine.run(to_network_input(batch, preprocessing.normalization))
+    return describe(batch, features), logits
+
+
+def _turned(pixels: FloatArray, quarters: int) -> FloatArray:
+    return np.ascontiguousarray(np.rot90(pixels, quarters))
+
+
+def _figures_of_turns(
+    bundle: ModelBundle,
+    probabilities: npt.NDArray[np.float64],
+    log_odds: npt.NDArray[np.float64],
+    fractured: npt.NDArray[np.bool_],
+) -> Figures:
+    points = bundle.operating_points
+    chosen = np.take_along_axis(probabilities, seen_as(log_odds), axis=1)
+    lies = log_odds > 0
+    figures: Figures = {}
+    for column, turn in enumerate(TURNS):
+        right = lies[:, column] == (turn in (90, 270))
+        figures.setdefault("position told", {})[str(turn)] = {"all": _share(right)}
+        for word, threshold in (("possible", points.sensitive), ("likely", points.specific)):
+            for way, seen in (("as it comes", probabilities), ("turned where it lies", chosen)):
+                flagged = seen[:, column] >= threshold
+                figures.setdefault(f"{word}, {way}", {})[str(turn)] = {
+                    "fractured": _share(flagged[fractured]),
+                    "others": _share(flagged[~fractured]),
+                }
+    return figures
+
+
+def _share(found: npt.NDArray[np.bool_]) -> Estimate:
+    return wilson(int(found.sum()), len(found))

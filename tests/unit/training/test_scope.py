@@ -14,7 +14,7 @@ from tests.scoped_model import (
     square,
 )
 from training.foreign_pictures import draw_foreign
-from training.scope import QUANTILE, fit_scope, spread_of, varied
+from training.scope import QUANTILE, VARIATIONS, fit_scope, spread_of, varied
 
 
 def gaussian(count: int, numbers: int, seed: int) -> FloatArray:
@@ -96,7 +96,7 @@ def test_progress_is_told_once_per_radiograph_and_variation() -> None:
         [0, 1, 2, 3],
         on_progress=lambda: told.append(None),
     )
-    assert len(told) == 2 * 4
+    assert len(told) == (1 + VARIATIONS) * 4
 
 
 def test_a_variation_is_a_letterboxed_square_too() -> None:

@@ -65,6 +65,8 @@ class Radiograph:
     `body_part_examined`, `laterality` (R, L, B, U) and `view_position` are upper-case, empty where
     not stated. `pixel_spacing`: mm between rows and between columns, calibrated (0028,0030) or else
     at the detector (0018,1164). `reference`: the header, without pixels and private attributes.
+    `notes`: what a reader should know of how the image was read, in plain sentences that hold no
+    patient data, such as a contradiction in its header.
     """
 
     pixels: NDArray[np.float32]
@@ -75,6 +77,7 @@ class Radiograph:
     view_position: str
     pixel_spacing: tuple[float, float] | None
     reference: Dataset
+    notes: tuple[str, ...] = ()
 
 
 class Reason(StrEnum):
@@ -153,8 +156,12 @@ def read_radiographs(
         raise UnreadableInstance(f"{path.name}: malformed attribute ({kind})") from None
 
 
-def radiographs_from(header: Dataset, frames: Sequence[NDArray[np.float32]]) -> list[Radiograph]:
-    """One Radiograph per frame of normalised pixels; `header` becomes their reference.
+def radiographs_from(
+    header: Dataset, frames: Sequence[NDArray[np.float32]], notes: Sequence[str] = ()
+) -> list[Radiograph]:
+    """Return a Radiograph per frame of normalised pixels; `header` becomes their reference.
+
+    `notes` are those of every frame.
 
     Raises UnreadableInstance when the header has no SOP Instance UID.
     """
@@ -172,6 +179,7 @@ def radiographs_from(header: Dataset, frames: Sequence[NDArray[np.float32]]) -> 
             view_position=_term(header, "ViewPosition"),
             pixel_spacing=_pixel_spacing(header),
             reference=reference,
+            notes=tuple(notes),
         )
         for frame_number, pixels in enumerate(frames, start=1)
     ]

@@ -79,7 +79,7 @@ def displayed_values(stored: Stored, header: Dataset, note: Note = no_note) -> G
     over the VOI's output range. Without either, or where they are malformed or leave nearly all in
     one shade, from the smallest to the largest value that is not padding; a constant image gives
     zeros. MONOCHROME1 and Presentation LUT Shape INVERSE are inverted, an image FOR PROCESSING by
-    its Pixel Intensity Relationship Sign (C.8.11.3.1.2); padding (C.7.5.1.1.2) ends as 0. `note`
+    its Pixel Intensity Relationship Sign (C.8.11.3); padding (C.7.5.1.1.2) ends as 0. `note`
     receives a sentence for whatever of the header was not followed or contradicts itself. Raises
     ValueError where something else than such values comes out.
     """
@@ -227,7 +227,7 @@ def _is_inverted(header: Dataset, note: Note) -> bool:
             return bool(sign == 1)
         note("The image is FOR PROCESSING and does not state whether bone is bright or dark.")
     if (photometric, shape) in (("MONOCHROME2", "INVERSE"), ("MONOCHROME1", "IDENTITY")):
-        # PS3.3 C.11.6.1.2: IDENTITY goes with MONOCHROME2 and INVERSE with MONOCHROME1.
+        # PS3.3 Table C.8-71: IDENTITY goes with MONOCHROME2 and INVERSE with MONOCHROME1.
         note(
             f"{photometric} contradicts Presentation LUT Shape {shape}: shown inverted, so bone "
             "may be dark."

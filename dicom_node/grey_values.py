@@ -31,8 +31,8 @@ _FLATTENED_RANGE = 0.1
 _HALF_SHADE = 1 / 510
 """Half of one of 256 shades."""
 
-_SAMPLE_STEP = 8
-"""Rows and columns from one sampled pixel to the next."""
+_SAMPLED_SIDE = 256
+"""Fewest rows and columns of the pixels that are sampled, where an image has as many."""
 
 _LARGEST = 1e30
 """Of a window's numbers: float32 ends at 3e38, and the pipeline needs some room."""
@@ -209,7 +209,8 @@ def _stretched(modality: Grey, padding: NDArray[np.bool_] | None) -> Grey | None
 
 def _sample(values: Grey, padding: NDArray[np.bool_] | None) -> Grey:
     """Return some pixels that are not padding, from all over the image."""
-    step = (..., slice(None, None, _SAMPLE_STEP), slice(None, None, _SAMPLE_STEP))
+    stride = max(1, min(values.shape[-2:]) // _SAMPLED_SIDE)
+    step = (..., slice(None, None, stride), slice(None, None, stride))
     sampled = np.ascontiguousarray(values[step])
     return sampled if padding is None else sampled[~padding[step]]
 

@@ -75,7 +75,8 @@ class BoundedReader:
         if answer["kind"] != "radiographs" or descriptor is None:
             raise _error_from(answer, self._memory_bytes)
         # The child has parsed the same header within its limits just now.
-        return radiographs_from(read_header(path), _frames(answer["shapes"], descriptor))
+        frames = _frames(answer["shapes"], descriptor)
+        return radiographs_from(read_header(path), frames, answer["notes"])
 
     def start(self) -> None:
         """Start the child now, so that the first instance does not wait for it."""

@@ -18,8 +18,9 @@ from pydicom.multival import MultiValue
 from pydicom.pixels.utils import iter_pixels
 
 from dicom_node.codestream import claimed_size
+from dicom_node.decimal_strings import mend_decimals
 from dicom_node.errors import DicomNodeError, UnreadableInstance
-from dicom_node.grey_values import displayed_values
+from dicom_node.grey_values import Note, displayed_values, grey_of_colour, stored_values
 from dicom_node.header import parse_file, read_header
 from dicom_node.result_file import is_own_result
 from dicom_node.sop_classes import RADIOGRAPH_SOP_CLASSES
@@ -48,6 +49,9 @@ _JPEG = (
     uid.JPEGLosslessSV1,
 )
 
+_READ_PHOTOMETRICS = (("MON", 1), ("RGB", 3), ("YBR", 3))
+"""Beginnings of Photometric Interpretation with Samples per Pixel; colour is read if it is grey."""
+
 DECODERS: dict[str, str] = {
     **dict.fromkeys((*_JPEG, *_JPEG_2000), "pylibjpeg"),
     uid.JPEGLSLossless: "pyjpegls",
@@ -65,6 +69,8 @@ class Radiograph:
     `body_part_examined`, `laterality` (R, L, B, U) and `view_position` are upper-case, empty where
     not stated. `pixel_spacing`: mm between rows and between columns, calibrated (0028,0030) or else
     at the detector (0018,1164). `reference`: the header, without pixels and private attributes.
+    `notes`: what a reader should know of how the image was read, in plain sentences that hold no
+    patient data, such as a contradiction in its header.
     """
 
     pixels: NDArray[np.float32]
@@ -75,6 +81,7 @@ class Radiograph:
     view_position: str
     pixel_spacing: tuple[float, float] | None
     reference: Dataset
+    notes: tuple[str, ...] = ()
 
 
 class Reason(StrEnum):
@@ -140,8 +147,9 @@ def read_radiographs(
         dataset = parse_file(path, stop_before_pixels=False)
         # Again: what follows the pixels may have changed what is decoded.
         _require_within_limits(dataset, limits)
-        frames = [displayed_values(stored, dataset) for stored in _decoded_frames(dataset)]
-        return radiographs_from(header, frames)
+        notes = mend_decimals(dataset)
+        frames = [_grey_frame(frame, dataset, notes.append) for frame in _decoded_frames(dataset)]
+        return radiographs_from(header, frames, tuple(dict.fromkeys(notes)))
     except (DicomNodeError, MemoryError):
         raise
     except RecursionError as error:
@@ -153,8 +161,12 @@ def read_radiographs(
         raise UnreadableInstance(f"{path.name}: malformed attribute ({kind})") from None
 
 
-def radiographs_from(header: Dataset, frames: Sequence[NDArray[np.float32]]) -> list[Radiograph]:
-    """One Radiograph per frame of normalised pixels; `header` becomes their reference.
+def radiographs_from(
+    header: Dataset, frames: Sequence[NDArray[np.float32]], notes: Sequence[str] = ()
+) -> list[Radiograph]:
+    """Return a Radiograph per frame of normalised pixels; `header` becomes their reference.
+
+    `notes` are those of every frame.
 
     Raises UnreadableInstance when the header has no SOP Instance UID.
     """
@@ -162,6 +174,7 @@ def radiographs_from(header: Dataset, frames: Sequence[NDArray[np.float32]]) -> 
     if not sop_instance_uid:
         raise UnreadableInstance("the data set has no SOP Instance UID (0008,0018)")
     reference = _without_private_attributes(header)
+    mend_decimals(reference)
     return [
         Radiograph(
             pixels=pixels,
@@ -172,6 +185,7 @@ def radiographs_from(header: Dataset, frames: Sequence[NDArray[np.float32]]) -> 
             view_position=_term(header, "ViewPosition"),
             pixel_spacing=_pixel_spacing(header),
             reference=reference,
+            notes=tuple(notes),
         )
         for frame_number, pixels in enumerate(frames, start=1)
     ]
@@ -188,7 +202,7 @@ def _require_radiograph(header: Dataset, scope: Collection[str]) -> None:
         raise NotEligible(Reason.OUTSIDE_SCOPE, body_part)
     photometric = _term(header, "PhotometricInterpretation")
     samples = header.get("SamplesPerPixel") or 1
-    if photometric and (not photometric.startswith("MONOCHROME") or samples != 1):
+    if photometric and (photometric[:3], samples) not in _READ_PHOTOMETRICS:
         raise NotEligible(Reason.NOT_GREYSCALE, photometric)
 
 
@@ -201,9 +215,32 @@ def _require_within_limits(header: Dataset, limits: PixelLimits) -> None:
         raise NotEligible(Reason.TOO_LARGE, f"{rows} rows x {columns} columns")
     if frames > limits.max_frames:
         raise NotEligible(Reason.TOO_LARGE, f"{frames} frames")
-    size = rows * columns * frames * -(-int(header.get("BitsAllocated") or 16) // 8)
+    samples = int(header.get("SamplesPerPixel") or 1)
+    size = rows * columns * frames * samples * -(-int(header.get("BitsAllocated") or 16) // 8)
     if size > limits.max_bytes:
         raise NotEligible(Reason.TOO_LARGE, f"{size} bytes of pixels")
+
+
+def _grey_frame(frame: NDArray[Any], dataset: Dataset, note: Note) -> NDArray[np.float32]:
+    if frame.ndim == 2:
+        stored = stored_values(frame, dataset, as_cells=_keeps_cells(frame, dataset))
+        return displayed_values(stored, dataset, note)
+    grey = grey_of_colour(frame)
+    if grey is None:
+        raise NotEligible(Reason.NOT_GREYSCALE, _term(dataset, "PhotometricInterpretation"))
+    note("The image is stored in colour; its channels are equal, and it was read as grey.")
+    # Windows and LUTs are of grey images (PS3.3 C.11.2); colour uses all of its bits.
+    shown = grey.astype(np.float32)
+    shown /= np.float32(2 ** int(dataset.BitsStored) - 1)
+    return np.clip(shown, 0, 1, out=shown)
+
+
+def _keeps_cells(frame: NDArray[Any], dataset: Dataset) -> bool:
+    """Whether bits are where High Bit says; an encoder may move them (PS3.5 8.2)."""
+    transfer_syntax = _transfer_syntax(dataset)
+    if not transfer_syntax.is_encapsulated or transfer_syntax == uid.RLELossless:
+        return True
+    return bool(frame.max() >= 2 ** int(dataset.BitsStored))
 
 
 def _decoded_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:  # Any: 8 or 16 bit, signed or not
@@ -215,7 +252,7 @@ def _decoded_frames(dataset: Dataset) -> Iterator[NDArray[Any]]:  # Any: 8 or 16
     plugin = DECODERS.get(transfer_syntax, "")
     stated, decoded = _number_of_frames(dataset), 0
     try:
-        for frame in iter_pixels(dataset, decoding_plugin=plugin):
+        for frame in iter_pixels(dataset, decoding_plugin=plugin, correct_unused_bits=False):
             decoded += 1
             if decoded > stated:
                 break

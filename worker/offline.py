@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import structlog
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from db.outcomes import Outcome
 from db.records import NewFinding
@@ -33,7 +35,10 @@ from worker.results import REPORT, Source
 from worker.screening import Screener, Screening
 
 TABLE = "results.csv"
+SKIPPED = "SKIPPED"
+"""Outcome of a file that is no image at all, such as a DICOMDIR or a text file beside images."""
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 _RESULT_SUFFIXES = frozenset({".dcm", ".png", ".pdf"})
 
 _log = structlog.get_logger(__name__)
@@ -43,10 +48,10 @@ _log = structlog.get_logger(__name__)
 class Row:
     """A line of results.csv: one image (frame), or one file that could not be analysed.
 
-    `outcome` and `probability` are the image's own, not its study's. The peak of the saliency map
-    is in pixels of the source image, 0-based, rows downwards. `results` are the files written for
-    the image, relative to the table's folder, with a space between them: its heatmap, if it has
-    one, and the report of its study.
+    `outcome` and `probability` are the image's own, not its study's; SKIPPED stands for a file that
+    is no image. The peak of the saliency map is in pixels of the source image, 0-based, rows
+    downwards. `results` are the files written for the image, relative to the table's folder, with a
+    space between them: its heatmap, if it has one, and the report of its study.
     """
 
     path: str
@@ -244,7 +249,9 @@ class _Run:
             try:
                 files.append(_as_instance(path, wrapped, clock()))
             except UnreadableInstance as error:
-                yield self._failed_row(path, str(error))
+                skipped = _why_skipped(path)
+                outcome = SKIPPED if skipped else Outcome.FAILED
+                yield self._row_without_image(path, outcome, skipped or str(error))
         if not files:
             return
         try:
@@ -252,7 +259,7 @@ class _Run:
         except Exception as error:  # the boundary: the other studies must go on
             _log.error("study_failed", kind=type(error).__name__, exc_info=True)
             reason = f"screening broke with {type(error).__name__}"
-            rows = [self._failed_row(file.path, reason) for file in files]
+            rows = [self._row_without_image(file.path, Outcome.FAILED, reason) for file in files]
         yield from rows
         for file in files:
             if is_picture(file.path):
@@ -322,8 +329,8 @@ class _Run:
             results=" ".join(results),
         )
 
-    def _failed_row(self, path: Path, reason: str) -> Row:
-        return Row(str(path), "", "", Outcome.FAILED, None, None, None, reason, self._model)
+    def _row_without_image(self, path: Path, outcome: str, reason: str) -> Row:
+        return Row(str(path), "", "", outcome, None, None, None, reason, self._model)
 
 
 def _picture_stems(files: Sequence[_File], screening: Screening) -> dict[tuple[str, int], str]:
@@ -335,6 +342,27 @@ def _picture_stems(files: Sequence[_File], screening: Screening) -> dict[tuple[s
             key = (finding.sop_instance_uid, finding.frame_number)
             stems.setdefault(key, safe_stem(file.path) + frame)
     return stems
+
+
+def _why_skipped(path: Path) -> str:
+    """Return why an unreadable file is no image, or "" if it may be a damaged one."""
+    if is_picture(path) or path.suffix.lower() in _DICOM_SUFFIXES:
+        return ""
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(132)
+    except OSError:
+        return ""
+    if beginning[128:] == b"DICM":
+        try:
+            media_class = read_file_meta_info(path).get("MediaStorageSOPClassUID")
+        except Exception:  # pydicom raises whatever damaged bytes provoke
+            return ""
+        return "a DICOMDIR, not an image" if media_class == MediaStorageDirectoryStorage else ""
+    # Without a preamble, a DICOM file begins with an element of group 0002 or 0008, in either
+    # byte order; an empty file may have been an image.
+    may_be_dicom = not beginning or beginning[:2] in (b"\2\0", b"\0\2", b"\x08\0", b"\0\x08")
+    return "" if may_be_dicom else "neither a DICOM file nor a picture"
 
 
 def _as_instance(path: Path, folder: Path, now: datetime) -> _File:

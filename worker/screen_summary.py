@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from db.outcomes import Outcome, percent
-from worker.offline import TABLE, Row
+from worker.offline import SKIPPED, TABLE, Row
 
 Json = dict[str, Any]
 """Any: JSON values."""
@@ -41,8 +41,8 @@ def print_screen(console: Console, rows: Sequence[Row], folder: Path) -> None:
 
 
 def all_failed(rows: Sequence[Row]) -> bool:
-    """Return whether no file could be screened."""
-    return all(row.outcome == Outcome.FAILED for row in rows)
+    """Return whether no file could be screened: each failed or is no image."""
+    return all(row.outcome in (Outcome.FAILED, SKIPPED) for row in rows)
 
 
 def _counted(rows: Sequence[Row]) -> str:

@@ -151,9 +151,8 @@ class Screener:
             writer.add_frames(source, looked.frames)
             for finding in looked.findings:
                 if not finding.analysed or source.purged is not None:
-                    writer.add_not_analysed(
-                        source, finding.reason or _as_before(finding), finding.frame_number
-                    )
+                    reason = _as_before(finding) if finding.analysed else finding.reason
+                    writer.add_not_analysed(source, reason, finding.frame_number)
         without_results = screening_of(seen)
         writer.add_report(without_results.verdict)
         return replace(without_results, results=writer.written)
@@ -320,4 +319,5 @@ def _finding(frame: ClassifiedFrame) -> NewFinding:
         mean_intensity=float(frame.radiograph.pixels.mean()),
         rows=frame.radiograph.pixels.shape[0],
         columns=frame.radiograph.pixels.shape[1],
+        reason=" ".join(frame.radiograph.notes),
     )

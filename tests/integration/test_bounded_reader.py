@@ -131,3 +131,14 @@ def test_nothing_is_left_of_the_child_after_closing(make_reader: MakeReader, goo
 
 def _children() -> set[str]:
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def test_notes_on_reading_come_back_from_the_child(tmp_path: Path) -> None:
+    dataset = radiograph_dataset()
+    dataset.PresentationLUTShape = "INVERSE"
+    path = write_instance(dataset, tmp_path / "a.dcm")
+
+    with BoundedReader(timeout_s=30, memory_bytes=4 * 1024**3) as reader:
+        (radiograph,) = reader.read(path, limits=PixelLimits(), scope={"HAND"})
+
+    assert "contradicts" in radiograph.notes[0]

@@ -37,8 +37,8 @@ def screen(
 
     Writes results.csv, one line per image: outcome and probability are the image's own; the peak of
     the saliency map is in pixels of the source; `results` names the files written for the image. A
-    file that cannot be read is a line with its reason. Exit code 1 if every file failed, 2 if --out
-    already holds results.
+    file that cannot be read is a line with its reason; one that is no image (a DICOMDIR, a text) is
+    SKIPPED. Exit code 1 if no file could be screened, 2 if --out already holds results.
 
     Examples: `fracture-screen screen study/ --out results`,
     `fracture-screen screen a.png b.dcm --out results --no-objects`

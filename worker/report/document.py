@@ -89,6 +89,7 @@ def _story(content: ReportContent) -> list[Flowable]:
         *_flagged_part(content.images, points),
         *_others_part(content.images),
         *_not_analysed_part(content.images),
+        *_notes_part(content.images),
         *_model_part(content.model),
     ]
 
@@ -286,6 +287,11 @@ def _not_analysed_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
         return []
     lines = [_bullet(f"{image.label}: {image.reason}") for image in skipped]
     return [heading("Not analysed, and why"), *lines, Spacer(0, 3 * mm)]
+
+
+def _notes_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
+    lines = [_bullet(f"{image.label}: {note}") for image in images for note in image.notes]
+    return [heading("Notes on reading"), *lines, Spacer(0, 3 * mm)] if lines else []
 
 
 def _model_part(model: ReportModel) -> list[Flowable]:

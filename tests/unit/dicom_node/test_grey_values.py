@@ -6,7 +6,7 @@ from pydicom import Dataset
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 from pydicom.sequence import Sequence
 
-from dicom_node.grey_values import displayed_values
+from dicom_node.grey_values import displayed_values, stored_values
 from tests.unit.dicom_node.instances import gradient, put_pixels
 
 
@@ -32,7 +32,7 @@ def _as_pydicom(stored: np.ndarray, header: Dataset, top: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", None])
-@pytest.mark.parametrize(("centre", "width"), [(2000, 1000), (40.5, 1.5), (4095, 8000)])
+@pytest.mark.parametrize(("centre", "width"), [(2000, 1000), (2000.5, 1.5), (4095, 8000)])
 def test_windows_agree_with_pydicom(function: str | None, centre: float, width: float) -> None:
     stored = gradient()
     header = _header(stored, WindowCenter=centre, WindowWidth=width)
@@ -63,21 +63,132 @@ def test_a_window_that_is_no_number_is_passed_over(centre: str, width: str) -> N
 
 
 @pytest.mark.parametrize(("slope", "intercept"), [("nan", "0"), ("inf", "0"), ("1", "1e39")])
-def test_a_rescale_that_leaves_no_numbers_is_an_error(slope: str, intercept: str) -> None:
+def test_a_rescale_that_leaves_no_numbers_gives_way_to_the_stored_values(
+    slope: str, intercept: str
+) -> None:
     header = _header(gradient(), RescaleSlope=slope, RescaleIntercept=intercept)
+    notes: list[str] = []
 
-    with pytest.raises(ValueError, match="leave no image"):
-        displayed_values(gradient(), header)
+    shown = displayed_values(gradient(), header, notes.append)
+
+    assert np.array_equal(shown, displayed_values(gradient(), _header(gradient())))
+    assert "rescale" in notes[0]
 
 
-def test_a_lut_that_leads_out_of_range_is_an_error() -> None:
+def test_a_lut_that_leads_out_of_range_gives_way_to_the_full_range() -> None:
     item = Dataset()
     item.add_new("LUTDescriptor", "SS", [3, 0, 16])
     item.add_new("LUTData", "SS", [-5, -1, 7])
     header = _header(gradient(), VOILUTSequence=Sequence([item]))
+    notes: list[str] = []
 
-    with pytest.raises(ValueError, match="out of"):
-        displayed_values(gradient(), header)
+    shown = displayed_values(gradient(), header, notes.append)
+
+    assert np.array_equal(shown, displayed_values(gradient(), _header(gradient())))
+    assert "VOI LUT" in notes[0]
+
+
+def test_a_lut_without_a_descriptor_gives_way_to_the_full_range() -> None:
+    header = _header(gradient(), VOILUTSequence=Sequence([Dataset()]))
+    notes: list[str] = []
+
+    shown = displayed_values(gradient(), header, notes.append)
+
+    assert np.array_equal(shown, displayed_values(gradient(), _header(gradient())))
+    assert "malformed" in notes[0]
+
+
+def test_a_stale_window_gives_way_to_the_full_range() -> None:
+    stored = gradient(64, 64)
+    stale = _header(stored, WindowCenter=40, WindowWidth=400)
+    notes: list[str] = []
+
+    shown = displayed_values(stored, stale, notes.append)
+
+    assert np.array_equal(shown, displayed_values(stored, _header(stored)))
+    assert "one shade" in notes[0]
+
+
+def test_a_window_that_darkens_the_air_around_a_finger_is_kept() -> None:
+    noise = np.random.default_rng(1)
+    stored = noise.integers(3900, 4096, (100, 100)).astype(np.uint16)
+    stored[40:60, 40:60] = noise.integers(500, 3000, (20, 20))
+    header = _header(stored, WindowCenter=1750, WindowWidth=3000)
+    header.PhotometricInterpretation = "MONOCHROME1"
+    notes: list[str] = []
+
+    shown = displayed_values(stored, header, notes.append)
+
+    assert np.count_nonzero(shown == 0) > 9000
+    assert notes == []
+
+
+def test_bits_outside_those_stored_are_dropped() -> None:
+    values = gradient()
+    header = _header(values)
+
+    with_overlay = values | np.where(values % 2, 0x5000, 0).astype(np.uint16)
+
+    assert np.array_equal(stored_values(with_overlay, header), values)
+    assert stored_values(values, header) is values
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_left_justified_pixels_are_shifted(signed: bool) -> None:
+    values = gradient().astype(np.int16) - (2048 if signed else 0)
+    cells = (values << 4).astype(np.int16 if signed else np.uint16) | 0xB
+    header = _header(cells.astype(np.int16 if signed else np.uint16))
+    header.HighBit = 15
+
+    assert np.array_equal(stored_values(cells, header), values)
+
+
+def test_signed_pixels_with_an_overlay_in_the_high_bits_keep_their_sign() -> None:
+    values = (gradient().astype(np.int16) - 2048).astype(np.int16)
+    header = _header(values)
+
+    assert np.array_equal(stored_values((values & 0x0FFF) | 0x1000, header), values)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_sign_of_an_image_for_processing_makes_bone_bright(photometric: str, sign: int) -> None:
+    stored = gradient()
+    header = _header(
+        stored,
+        PresentationIntentType="FOR PROCESSING",
+        PixelIntensityRelationship="LIN",
+        PixelIntensityRelationshipSign=sign,
+    )
+    header.PhotometricInterpretation = photometric
+
+    shown = displayed_values(stored, header)
+
+    # +1: the lowest values are where the least X-rays came through.
+    assert shown[0, 0] == (1 if sign == 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "contradicts"),
+    [
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME1", "IDENTITY", True),
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME1", "INVERSE", False),
+    ],
+)
+def test_a_contradicting_presentation_shape_is_followed_and_noted(
+    photometric: str, shape: str, contradicts: bool
+) -> None:
+    stored = gradient()
+    header = _header(stored, PresentationLUTShape=shape)
+    header.PhotometricInterpretation = photometric
+    notes: list[str] = []
+
+    shown = displayed_values(stored, header, notes.append)
+
+    assert shown[0, 0] == (0 if (photometric, shape) == ("MONOCHROME2", "IDENTITY") else 1)
+    assert [shape in note for note in notes] == [True] * contradicts
 
 
 def test_an_unusable_window_is_passed_over() -> None:

@@ -55,3 +55,8 @@ def test_the_summary_for_machines_counts_outcomes() -> None:
 def test_all_failed_is_told_from_what_was_not_for_the_model() -> None:
     assert all_failed([row("FAILED"), row("FAILED")])
     assert not all_failed([row("FAILED"), row("NOT_ANALYSED")])
+
+
+def test_skipped_files_do_not_count_as_screened() -> None:
+    assert all_failed([row("SKIPPED"), row("FAILED")])
+    assert not all_failed([row("SKIPPED"), row("NEGATIVE")])

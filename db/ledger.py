@@ -83,6 +83,15 @@ class Ledger:
         with database_errors(), self._engine.begin() as connection:
             return intake.register_instances(connection, instances, self._clock())
 
+    def restore_file(self, instance: NewInstance, missing_path: str) -> bool:
+        """Keep the file of a DUPLICATE whose known file, at `missing_path`, is no longer on disk.
+
+        A study that is waiting, under way or FAILED is opened as by a late instance. False, and
+        nothing changed: another process was quicker.
+        """
+        with database_errors(), self._engine.begin() as connection:
+            return intake.restore_file(connection, instance, missing_path, self._clock())
+
     def known_path(self, relative_path: str) -> bool:
         """Whether some instance's file stands at this path."""
         with self._transaction() as session:

@@ -18,6 +18,7 @@ from dicom_node.errors import MalformedInstance, UnreadableInstance
 from dicom_node.header import read_header, split_file
 from dicom_node.instance import ReceivedInstance
 from dicom_node.result_file import is_own_result
+from dicom_node.study_elements import elements_of
 
 _UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 _NOT_SCANNED = (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -60,6 +61,7 @@ def describe_file(path: Path, calling_ae_title: str) -> ReceivedInstance:
     UnreadableInstance when the file is no DICOM instance, is truncated or lacks an identifying UID.
     """
     header = read_header(path)
+    patient_and_study = elements_of(header)
     try:
         _require_whole(path)
         uids = _uids(header)
@@ -81,6 +83,7 @@ def describe_file(path: Path, calling_ae_title: str) -> ReceivedInstance:
         sha256=digest,
         size=size,
         is_own_result=is_own_result(header),
+        patient_and_study=patient_and_study,
     )
 
 

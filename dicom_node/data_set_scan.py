@@ -5,7 +5,7 @@ four identifying UIDs are looked at; the text elements of patient and study are 
 """
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
@@ -45,7 +45,7 @@ class DataSetUids:
     sop_instance_uid: str
     study_instance_uid: str
     series_instance_uid: str
-    patient_and_study: bytes = field(default=b"", compare=False, repr=False)
+    patient_and_study: bytes = field(default=b"", compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ def scan_data_set(encoded: memoryview, *, implicit_vr: bool) -> tuple[DataSetUid
             found[header.tag] = _uid(encoded, header)
         if header.tag in KEPT and header.length <= LONGEST_VALUE:
             kept[header.tag] = bytes(encoded[header.value_at : position])
-    uids = (found.get(tag, "") for tag in _IDENTIFIERS)
-    return DataSetUids(*uids, patient_and_study=encode_elements(kept)), header_size
+    uids = DataSetUids(*(found.get(tag, "") for tag in _IDENTIFIERS))
+    return replace(uids, patient_and_study=encode_elements(kept)), header_size
 
 
 def _is_implicit(encoded: memoryview, *, stated: bool) -> bool:

@@ -8,8 +8,9 @@ import struct
 from collections.abc import Mapping
 from io import BytesIO
 from types import MappingProxyType
+from typing import cast
 
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 
@@ -65,7 +66,7 @@ def elements_of(header: Dataset) -> bytes:
     """
     found = {}
     for tag in KEPT:
-        element = header.get_item(tag)
+        element = cast("DataElement | RawDataElement | None", header.get_item(tag))
         if isinstance(element, RawDataElement):
             found[tag] = bytes(element.value or b"")
         elif tag == _CHARACTER_SET and element is not None:  # pydicom reads it while it parses

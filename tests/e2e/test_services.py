@@ -79,7 +79,7 @@ def test_a_failed_study_is_shown_and_can_be_retried_once_its_cause_is_mended(
 
     failed = product.wait_until_finished(phantom.study_instance_uid)
     assert failed.state is StudyState.FAILED
-    assert failed.failure_reason == "screening broke with FileNotFoundError"
+    assert failed.failure_reason == "The stored file is missing."
     assert failed.attempts == product.settings.study.maximum_attempts
     assert (status(product)["studies"]["FAILED"], status(product)["outcomes"]["FAILED"]) == (1, 1)
 

@@ -288,7 +288,9 @@ def _not_analysed_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     return [heading("Not analysed, and why"), *lines, Spacer(0, 3 * mm)]
 
 
-def _model_part(model: ReportModel) -> list[Flowable]:
+def _model_part(model: ReportModel | None) -> list[Flowable]:
+    if model is None:
+        return []
     points = (
         "Operating points: fracture possible from a probability of "
         f"{percent(model.sensitive_threshold)}, likely from {percent(model.specific_threshold)}."

@@ -26,7 +26,9 @@ def upgrade() -> None:
     )
     for pattern, words in _MOVES:
         op.execute(
-            sa.update(study).where(study.c.failure_reason.like(pattern)).values(failure_reason=words)
+            sa.update(study)
+            .where(study.c.failure_reason.like(pattern))
+            .values(failure_reason=words)
         )
         op.execute(
             sa.update(analysis)

@@ -7,8 +7,9 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.outcomes import Outcome
 from db.records import ClaimedInstance
-from db.states import Outcome, StudyState
+from db.states import StudyState
 from db.tables import Analysis, Instance, Study, StudyHeader
 
 

@@ -13,8 +13,8 @@ from pydicom.uid import EncapsulatedPDFStorage
 from db.failed_studies import FailedAnalysis
 from db.failure_reasons import FailureReason
 from db.ledger import Ledger
+from db.outcomes import Outcome
 from db.records import NewResultObject
-from db.states import Outcome
 from dicom_node.encapsulated_pdf import build_encapsulated_pdf
 from dicom_node.result_file import write_result
 from dicom_node.result_identity import RESULT_SERIES_NUMBERS, ResultIdentity

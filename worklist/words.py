@@ -73,7 +73,7 @@ def finding_sign(finding: NewFinding | None, outcome: Outcome | None = None) -> 
         outcome: of that analysis; None: the study has none yet.
     """
     if finding is None:
-        return OUTCOMES[Outcome.FAILED] if outcome is Outcome.FAILED else WAITING
+        return OUTCOME_SIGNS[Outcome.FAILED] if outcome is Outcome.FAILED else WAITING
     if not finding.analysed:
         return OUTCOME_SIGNS[Outcome.NOT_ANALYSED]
     return OUTCOME_SIGNS[GRADES[Grade(finding.operating_point)]]

@@ -278,7 +278,7 @@ def test_a_study_whose_file_is_gone_has_a_report_of_the_right_patient(
     assert (dataset.PatientName, dataset.StudyInstanceUID) == (CANARY, STUDY_UID)
     assert dciodvfy_errors(path) == []
     words = text_of_pdf(dataset.EncapsulatedDocument, tmp_path)
-    for expected in ("Analysis failed", "The stored file is missing.", "Canary", "0 of 1 images"):
+    for expected in ("Failed", "The stored file is missing.", "Canary", "0 of 1 images"):
         assert expected in words
     assert "Error" not in words
 

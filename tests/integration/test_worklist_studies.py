@@ -342,7 +342,7 @@ def test_a_failed_study_has_its_name_its_reason_and_images_that_failed(site: Sit
     text = " ".join(require_harmless(site.client.get(f"/studies/{UID}").text).text.split())
     for words in ("Test, Patient", "A1", "The stored file is missing.", "the study failed"):
         assert words in text
-    assert text.count("failed") >= 5  # the study, two links and two images
+    assert text.count("Failed") >= 5  # the study, two links and two images
     assert "waiting" not in text
     assert "Nothing is said of it" not in text
     answer = site.client.get(f"/api/studies/{UID}").json()

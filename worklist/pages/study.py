@@ -7,6 +7,7 @@ from fastapi import APIRouter, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from db.ledger import Ledger
+from db.outcomes import Outcome
 from db.records import purged_on
 from db.reviews import NewReview
 from db.states import ReviewOutcome
@@ -149,6 +150,7 @@ def _page(
         study=study,
         current=current,
         images=images,
+        missing_files=_missing_files(reading, study),
         choices_for=choices_for,
         problem=problem,
         saved=request.query_params.get("saved", ""),
@@ -157,6 +159,20 @@ def _page(
         purged_on=purged_on,
         viewer_link=viewer_link(reading.parts.viewer_url, study.study_instance_uid),
         words=words,
+    )
+
+
+def _missing_files(reading: Reading, study: StudyDetail) -> frozenset[str]:
+    """SOP Instance UIDs whose stored files are gone, if the analysis in force failed.
+
+    For these the page asks for no picture.
+    """
+    if study.current is None or study.current.verdict.outcome is not Outcome.FAILED:
+        return frozenset()
+    return frozenset(
+        one.sop_instance_uid
+        for one in study.instances
+        if one.purged_at is None and not (reading.parts.data_folder / one.path).is_file()
     )
 
 

@@ -1,11 +1,12 @@
 """Received instances: their registration, and what the reconciler asks of them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from typing import cast
 
 from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db import tables
@@ -53,8 +54,11 @@ _TOUCH_STUDY = (
 )
 _ADD_STUDY = insert(_studies)
 _ADD_INSTANCES = insert(_instances)
-_HEADER = select(_headers.c.study_id).where(_headers.c.study_id == bindparam("study_id"))
-_ADD_HEADER = insert(_headers)
+_ADD_HEADERS = {
+    "sqlite": sqlite.insert(_headers).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(_headers).on_conflict_do_nothing(),
+}
+"""By dialect; a study that has a header keeps it."""
 _BRING_BACK = (
     update(_instances)
     .where(_instances.c.sop_instance_uid == bindparam("uid"), _instances.c.purged_at.is_not(None))
@@ -116,6 +120,7 @@ class _Registrations:
         self._known: dict[str, tuple[str, int, datetime | None, str]] = {}
         self._open_studies: dict[str, int] = {}
         self._new_rows: list[dict[str, object]] = []
+        self._new_headers: list[dict[str, object]] = []
 
     def registered(self) -> list[Registration]:
         uids = [instance.sop_instance_uid for instance in self._instances]
@@ -124,6 +129,9 @@ class _Registrations:
         registrations = [self._register(instance) for instance in self._instances]
         if self._new_rows:
             self._connection.execute(_ADD_INSTANCES, self._new_rows)
+        if self._new_headers:
+            add = _ADD_HEADERS[self._connection.dialect.name]
+            self._connection.execute(add, self._new_headers)
         return registrations
 
     def _register(self, instance: NewInstance) -> Registration:
@@ -133,7 +141,7 @@ class _Registrations:
             self._new_rows.append(_row(instance, study_id, self._now))
             self._known[instance.sop_instance_uid] = instance.sha256, study_id, None, instance.path
             if instance.header is not None:
-                _add_header(self._connection, study_id, instance.header)
+                self._new_headers.append({"study_id": study_id, **_header_row(instance.header)})
             return Registration(RegistrationKind.ACCEPTED, study_id)
         sha256, study_id, purged_at, path = known
         if sha256 != instance.sha256:
@@ -175,10 +183,8 @@ def _row(instance: NewInstance, study_id: int, now: datetime) -> dict[str, objec
     }
 
 
-def _add_header(connection: Connection, study_id: int, header: StudyHeader) -> None:
-    """Record what reception knows of a study; one that has a header keeps it."""
-    if connection.execute(_HEADER, {"study_id": study_id}).first() is None:
-        connection.execute(_ADD_HEADER, {"study_id": study_id, **asdict(header)})
+def _header_row(header: StudyHeader) -> dict[str, object]:
+    return {field.name: getattr(header, field.name) for field in fields(header)}
 
 
 def _open_study(connection: Connection, instance: NewInstance, now: datetime) -> int:

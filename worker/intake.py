@@ -52,7 +52,7 @@ class Intake:
         self._data_folder = data_folder.resolve()
         self._last_full: float | None = None
         self._named: set[str] = set()
-        """Studies whose header is in the ledger, so that it is decoded once and not per image."""
+        """Studies whose header was decoded, so that it is once and not per image."""
 
     def register(self, instance: ReceivedInstance) -> Receipt:
         """The listener's sink. Our own results that a PACS routes back open no study again."""
@@ -88,8 +88,11 @@ class Intake:
             size=instance.size,
             header=self._header(instance),
         )
-        registration = self._register_instance(new)
-        self._remember(instance.study_instance_uid)
+        try:
+            registration = self._register_instance(new)
+        except Exception:
+            self._named.discard(instance.study_instance_uid)  # its sender tries again
+            raise
         if registration.kind is not RegistrationKind.DUPLICATE:
             return _RECEIPTS[registration.kind]
         if registration.known_path == path:
@@ -116,6 +119,10 @@ class Intake:
         """
         if instance.study_instance_uid in self._named or not instance.patient_and_study:
             return None
+        if len(self._named) >= _REMEMBERED_STUDIES:
+            self._named.clear()
+        # Before it is registered: images of one study arrive on several associations at once.
+        self._named.add(instance.study_instance_uid)
         try:
             return received_header(instance.patient_and_study)
         except Exception as error:  # pydicom raises whatever the bytes provoke
@@ -125,11 +132,6 @@ class Intake:
                 kind=type(error).__name__,
             )
             return None
-
-    def _remember(self, study_instance_uid: str) -> None:
-        if len(self._named) >= _REMEMBERED_STUDIES:
-            self._named.clear()
-        self._named.add(study_instance_uid)
 
     def reconcile(self, orphan_age_s: float = ORPHAN_AGE_S) -> int:
         """Register spooled files that have no row; raise the alarm for rows without a file.

@@ -36,6 +36,8 @@ class FailedAnalysis:
     reason: str
     patient_and_study: bytes
     """As `dicom_node.study_elements` encodes them; empty: not known."""
+    patient_id: str
+    """As the worklist shows it."""
     instances: tuple[ClaimedInstance, ...]
     """Sorted by series, then SOP Instance UID."""
     swept: bool
@@ -83,6 +85,7 @@ def failed_analysis(session: Session, study_id: int, revision: int) -> FailedAna
         study_instance_uid=study.study_instance_uid,
         reason=analysis.reason,
         patient_and_study=(header.elements if header else None) or b"",
+        patient_id=header.patient_id if header else "",
         instances=_instances(session, study_id),
         swept=analysis.sweep_id is not None,
     )

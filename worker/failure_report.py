@@ -14,8 +14,9 @@ from db.failed_studies import FailedAnalysis
 from db.failure_reasons import FailureReason
 from db.ledger import Ledger
 from db.outcomes import Outcome
-from db.records import NewResultObject
+from db.records import NewResultObject, StudyHeader
 from dicom_node.encapsulated_pdf import build_encapsulated_pdf
+from dicom_node.received import elements_in_file
 from dicom_node.result_file import write_result
 from dicom_node.result_identity import RESULT_SERIES_NUMBERS, ResultIdentity
 from dicom_node.study_elements import decode_elements
@@ -25,6 +26,7 @@ from worker.report.document import TITLE, render_report
 from worker.report.parts import ReportContent
 from worker.results import REPORT
 from worker.settings import Settings
+from worker.study_header import received_header
 
 _log = structlog.get_logger(__name__)
 
@@ -37,12 +39,12 @@ def report_failure(
 ) -> bool:
     """Write the report of a failed analysis and have it delivered as every report is.
 
-    The patient comes from the ledger, no received file is opened: one of them may be what broke
+    The patient comes from the ledger and no received file is parsed: one of them may be what broke
     the analysis. False: the analysis no longer holds, has a report, belongs to a sweep that sends
-    no failures, or nobody knows whose study it is.
+    no failures, or it is not sure whose study it is.
     """
     failed = ledger.failed_analysis(study_id, revision)
-    if failed is None or not failed.patient_and_study:
+    if failed is None or not _is_of_one_patient(failed, settings.data_folder):
         return False
     if failed.swept and Outcome.FAILED not in settings.sweep.deliver:
         return False
@@ -55,6 +57,25 @@ def report_failure(
         revision=revision,
     )
     return recorded
+
+
+def _is_of_one_patient(failed: FailedAnalysis, root: Path) -> bool:
+    """Whether the ledger knows one patient, and every file that is there names no other.
+
+    Stricter than people are with spelling: who is left out here is on the worklist all the same.
+    """
+    if not failed.patient_and_study:
+        return False
+    known = received_header(failed.patient_and_study)
+    if known.patient_id != failed.patient_id:
+        return False  # what the worklist shows was not stated by one instance
+    files = (root / instance.path for instance in failed.instances)
+    stated = [elements for file in files if (elements := elements_in_file(file))]
+    return all(_patient(received_header(elements)) == _patient(known) for elements in stated)
+
+
+def _patient(header: StudyHeader) -> tuple[object, ...]:
+    return header.patient_id, header.patient_name_folded, header.patient_birth_date
 
 
 def _written(settings: Settings, failed: FailedAnalysis, now: datetime) -> NewResultObject:

@@ -65,9 +65,10 @@ class Triage:
         self.celery: Celery = make_celery(self.settings)
         self.spool = open_spool(self.settings)
 
-    def receive(self, number: int = 1) -> None:
+    def receive(self, number: int = 1, patient_id: str = "") -> None:
         dataset = radiograph_dataset(number)
         dataset.PatientName = CANARY
+        dataset.PatientID = patient_id or dataset.PatientID
         source = write_instance(dataset, self.settings.data_folder / f"{number}.dcm")
         spooled = self.spool.write(source.read_bytes())
         intake = Intake(self.ledger, self.spool, self.settings.data_folder)
@@ -330,6 +331,30 @@ def test_nobody_gets_a_report_of_a_patient_that_nobody_knows(
         for _ in range(ATTEMPTS):
             triage.run(broken_screener())
     assert triage.study().state is StudyState.FAILED
+    assert triage.study().results == ()
+
+
+def test_no_report_names_one_of_two_patients(triage: Triage) -> None:
+    triage.receive(1)
+    triage.receive(2, patient_id="SOMEBODY-ELSE")
+    triage.dispatch()
+    with capture_logs():
+        for _ in range(ATTEMPTS):
+            triage.run(broken_screener())
+    assert triage.study().state is StudyState.FAILED
+    assert triage.study().results == ()
+
+
+def test_a_patient_that_the_worklist_shows_otherwise_is_in_no_report(
+    triage: Triage, ledger_engine: Engine
+) -> None:
+    triage.receive()
+    with ledger_engine.begin() as connection:
+        connection.execute(text("UPDATE study_header SET patient_id = 'P1 | P2'"))
+    triage.dispatch()
+    with capture_logs():
+        for _ in range(ATTEMPTS):
+            triage.run(broken_screener())
     assert triage.study().results == ()
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, Select, select
@@ -15,6 +16,9 @@ from db.tables import AuditEvent, Study, StudyHeader
 
 Details = Mapping[str, Any]
 """Any: JSON. Figures and reasons, without patient data."""
+NO_DETAILS: Details = MappingProxyType({})
+RETRIED_STUDY = "retried study"
+"""The action of whoever has a FAILED study screened again."""
 
 
 @dataclass(frozen=True, slots=True)

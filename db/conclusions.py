@@ -82,6 +82,31 @@ def give_up(session: Session, study: Study, reason: str, now: datetime) -> Study
     return StudyState.FAILED
 
 
+def record_failure_report(
+    session: Session, study_id: int, revision: int, report: NewResultObject, now: datetime
+) -> bool:
+    """Add the report of a failed analysis and its deliveries; False if the study moved on."""
+    study = session.scalar(
+        select(Study)
+        .where(Study.id == study_id, Study.revision == revision, Study.state == StudyState.FAILED)
+        .with_for_update()
+    )
+    analysis = session.scalar(
+        select(Analysis).where(
+            Analysis.study_id == study_id,
+            Analysis.revision == revision,
+            Analysis.superseded_at.is_(None),
+        )
+    )
+    if study is None or analysis is None:
+        return False
+    results = _results(session, study_id, [report], now)
+    analysis.results.extend(row for row in results if row not in analysis.results)
+    session.flush()
+    _add_deliveries(session, _wanted_deliveries(results, [report]), now)
+    return True
+
+
 def retry_failed(session: Session, study_instance_uid: str, now: datetime) -> bool:
     """Make a FAILED study READY as its next revision."""
     moved = move_studies(

@@ -1,19 +1,23 @@
 """Received instances: their registration, and what the reconciler asks of them."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import cast
 
 from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.records import NewInstance, Registration, RegistrationKind
+from db import tables
+from db.records import NewInstance, Registration, RegistrationKind, StudyHeader
 from db.states import CONCLUDED, StudyState, SweepStudyState
 from db.tables import Instance, Study, SweepStudy
 from db.transitions import NEXT_REVISION, move_studies
 
 _instances, _studies = cast(Table, Instance.__table__), cast(Table, Study.__table__)
 _sweep_studies = cast(Table, SweepStudy.__table__)
+_headers = cast(Table, tables.StudyHeader.__table__)
 
 # Made once and without the ORM: an instance is registered before its sender gets an answer.
 _KNOWN = select(
@@ -21,6 +25,7 @@ _KNOWN = select(
     _instances.c.sha256,
     _instances.c.study_id,
     _instances.c.purged_at,
+    _instances.c.path,
 ).where(_instances.c.sop_instance_uid.in_(bindparam("sop_instance_uids", expanding=True)))
 _SWEEP_THAT_FETCHES = (
     select(_sweep_studies.c.sweep_id)
@@ -49,10 +54,24 @@ _TOUCH_STUDY = (
 )
 _ADD_STUDY = insert(_studies)
 _ADD_INSTANCES = insert(_instances)
+_ADD_HEADERS = {
+    "sqlite": sqlite.insert(_headers).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(_headers).on_conflict_do_nothing(),
+}
+"""By dialect; a study that has a header keeps it."""
 _BRING_BACK = (
     update(_instances)
     .where(_instances.c.sop_instance_uid == bindparam("uid"), _instances.c.purged_at.is_not(None))
     .values(path=bindparam("new_path"), received_at=bindparam("now"), purged_at=None)
+)
+_REPLACE_FILE = (
+    update(_instances)
+    .where(
+        _instances.c.sop_instance_uid == bindparam("uid"),
+        _instances.c.path == bindparam("missing_path"),
+        _instances.c.purged_at.is_(None),
+    )
+    .values(path=bindparam("new_path"), received_at=bindparam("now"))
 )
 
 
@@ -67,6 +86,28 @@ def register_instances(
     return _Registrations(connection, instances, now).registered()
 
 
+def restore_file(
+    connection: Connection, instance: NewInstance, missing_path: str, now: datetime
+) -> bool:
+    """Put the file of `instance` in the place of the known one, which is missing on disk.
+
+    A study that is not SCREENED is opened as by a late instance. False, and nothing changed: the
+    instance's file is no longer the one at `missing_path`.
+    """
+    study = connection.execute(_STUDY, {"uid": instance.study_instance_uid, "now": now}).first()
+    replaced = {
+        "uid": instance.sop_instance_uid,
+        "missing_path": missing_path,
+        "new_path": instance.path,
+        "now": now,
+    }
+    if study is None or not connection.execute(_REPLACE_FILE, replaced).rowcount:
+        return False
+    if study.state != StudyState.SCREENED:
+        _open_study(connection, instance, now)
+    return True
+
+
 class _Registrations:
     """Instances that are registered in one transaction, each study opened once for all of them."""
 
@@ -76,17 +117,21 @@ class _Registrations:
         self._connection = connection
         self._instances = instances
         self._now = now
-        self._known: dict[str, tuple[str, int, datetime | None]] = {}
+        self._known: dict[str, tuple[str, int, datetime | None, str]] = {}
         self._open_studies: dict[str, int] = {}
         self._new_rows: list[dict[str, object]] = []
+        self._new_headers: list[dict[str, object]] = []
 
     def registered(self) -> list[Registration]:
         uids = [instance.sop_instance_uid for instance in self._instances]
         for uid, *known in self._connection.execute(_KNOWN, {"sop_instance_uids": uids}):
-            self._known[uid] = known[0], known[1], known[2]
+            self._known[uid] = known[0], known[1], known[2], known[3]
         registrations = [self._register(instance) for instance in self._instances]
         if self._new_rows:
             self._connection.execute(_ADD_INSTANCES, self._new_rows)
+        if self._new_headers:
+            add = _ADD_HEADERS[self._connection.dialect.name]
+            self._connection.execute(add, self._new_headers)
         return registrations
 
     def _register(self, instance: NewInstance) -> Registration:
@@ -94,15 +139,17 @@ class _Registrations:
         if known is None:
             study_id = self._opened_study(instance)
             self._new_rows.append(_row(instance, study_id, self._now))
-            self._known[instance.sop_instance_uid] = instance.sha256, study_id, None
+            self._known[instance.sop_instance_uid] = instance.sha256, study_id, None, instance.path
+            if instance.header is not None:
+                self._new_headers.append({"study_id": study_id, **_header_row(instance.header)})
             return Registration(RegistrationKind.ACCEPTED, study_id)
-        sha256, study_id, purged_at = known
+        sha256, study_id, purged_at, path = known
         if sha256 != instance.sha256:
             return Registration(RegistrationKind.CONFLICT, study_id)
         if purged_at is not None and self._bring_back(instance):
-            self._known[instance.sop_instance_uid] = sha256, study_id, None
+            self._known[instance.sop_instance_uid] = sha256, study_id, None, instance.path
             return Registration(RegistrationKind.ACCEPTED, study_id)
-        return Registration(RegistrationKind.DUPLICATE, study_id)
+        return Registration(RegistrationKind.DUPLICATE, study_id, "" if purged_at else path)
 
     def _bring_back(self, instance: NewInstance) -> bool:
         """The study's lock first, as purging takes it; False: another sender was quicker."""
@@ -134,6 +181,10 @@ def _row(instance: NewInstance, study_id: int, now: datetime) -> dict[str, objec
         "size": instance.size,
         "received_at": now,
     }
+
+
+def _header_row(header: StudyHeader) -> dict[str, object]:
+    return {field.name: getattr(header, field.name) for field in fields(header)}
 
 
 def _open_study(connection: Connection, instance: NewInstance, now: datetime) -> int:

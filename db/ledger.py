@@ -17,11 +17,14 @@ from db import (
     confirmations,
     dead_letters,
     deliveries,
+    failed_studies,
     intake,
     overview,
     queueing,
 )
+from db.audit import NO_DETAILS, RETRIED_STUDY, Details, record_event
 from db.errors import LedgerInconsistent
+from db.failed_studies import FailedAnalysis, FailedStudy
 from db.records import (
     ClaimedConfirmation,
     ClaimedDelivery,
@@ -32,6 +35,7 @@ from db.records import (
     DueDelivery,
     LedgerStatus,
     NewInstance,
+    NewResultObject,
     QueuedStudy,
     Registration,
     ReleasedStudy,
@@ -82,6 +86,15 @@ class Ledger:
         """
         with database_errors(), self._engine.begin() as connection:
             return intake.register_instances(connection, instances, self._clock())
+
+    def restore_file(self, instance: NewInstance, missing_path: str) -> bool:
+        """Keep the file of a DUPLICATE whose known file, at `missing_path`, is no longer on disk.
+
+        A study that is waiting, under way or FAILED is opened as by a late instance. False, and
+        nothing changed: another process was quicker.
+        """
+        with database_errors(), self._engine.begin() as connection:
+            return intake.restore_file(connection, instance, missing_path, self._clock())
 
     def known_path(self, relative_path: str) -> bool:
         """Whether some instance's file stands at this path."""
@@ -166,10 +179,38 @@ class Ledger:
         with self._transaction() as session:
             return conclusions.fail_attempt(session, claim, reason, max_attempts, self._clock())
 
-    def retry_failed(self, study_instance_uid: str) -> bool:
-        """Make a FAILED study READY as its next revision; False if it is not FAILED."""
+    def failed_analysis(self, study_id: int, revision: int) -> FailedAnalysis | None:
+        """The analysis in force if it FAILED in this revision and has no report yet."""
+        with reading(self._engine) as session:
+            return failed_studies.failed_analysis(session, study_id, revision)
+
+    def record_failure_report(self, study_id: int, revision: int, report: NewResultObject) -> bool:
+        """Add the report of a failed analysis and its deliveries; False if the study moved on."""
         with self._transaction() as session:
-            return conclusions.retry_failed(session, study_instance_uid, self._clock())
+            return conclusions.record_failure_report(
+                session, study_id, revision, report, self._clock()
+            )
+
+    def failed_studies(self, limit: int) -> list[FailedStudy]:
+        """Up to `limit` FAILED studies, the latest failure first."""
+        with reading(self._engine) as session:
+            return failed_studies.failed_studies(session, limit)
+
+    def retry_failed(
+        self, study_instance_uid: str, actor: str = "", details: Details = NO_DETAILS
+    ) -> bool:
+        """Make a FAILED study READY as its next revision; False if it is not FAILED.
+
+        Args:
+            actor: who asked, entered into the audit trail; "": no person did.
+            details: of the entry, without patient data.
+        """
+        with self._transaction() as session:
+            now = self._clock()
+            retried = conclusions.retry_failed(session, study_instance_uid, now)
+            if retried and actor:
+                record_event(session, actor, RETRIED_STUDY, study_instance_uid, details, now)
+            return retried
 
     # Delivery
 

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.conclusions import attempts_spent, give_up, queue_again
+from db.failure_reasons import FailureReason
 from db.outcomes import Outcome
 from db.overview import finding_record
 from db.records import (
@@ -26,7 +27,6 @@ _UNFINISHED = (
     StudyState.QUEUED,
     StudyState.SCREENING,
 )
-_LEASE_LOST = "the worker died or ran out of time"
 
 
 def mark_quiet_studies_ready(session: Session, quiet_period: timedelta, now: datetime) -> int:
@@ -181,10 +181,9 @@ def _told(session: Session, study_id: int) -> dict[str, Outcome]:
 def _release(session: Session, study: Study, max_attempts: int, now: datetime) -> ReleasedStudy:
     spent = attempts_spent(study)
     if spent < max_attempts:
-        state = queue_again(session, study, _LEASE_LOST, now)
+        state = queue_again(session, study, FailureReason.WORKER_ENDED, now)
     else:
-        attempts = "1 attempt" if spent == 1 else f"{spent} attempts"
-        state = give_up(session, study, f"gave up after {attempts}: {_LEASE_LOST}", now)
+        state = give_up(session, study, FailureReason.WORKER_ENDED, now)
     return ReleasedStudy(
         study.id, study.revision, study.study_instance_uid, state, study.sweep_id is not None
     )

@@ -27,6 +27,8 @@ class NewInstance:
     """Of the file's bytes, 64 lower-case hexadecimal digits."""
     size: int
     """Bytes."""
+    header: "StudyHeader | None" = field(default=None, compare=False, repr=False)
+    """Recorded for its study, if the study has none yet; None: not read."""
 
 
 class RegistrationKind(StrEnum):
@@ -35,7 +37,7 @@ class RegistrationKind(StrEnum):
     ACCEPTED = "ACCEPTED"
     """New: stored, and its study opened or opened again."""
     DUPLICATE = "DUPLICATE"
-    """Its UID is known with the same digest: nothing changed."""
+    """Its UID is known with the same digest: nothing changed (see `Ledger.restore_file`)."""
     CONFLICT = "CONFLICT"
     """Its UID is known with another digest: nothing changed."""
 
@@ -47,6 +49,8 @@ class Registration:
     kind: RegistrationKind
     study_id: int
     """Of the study that holds the instance under this UID."""
+    known_path: str = ""
+    """Of a DUPLICATE: where the ledger has the file of this UID, unless it was purged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +183,8 @@ class StudyHeader:
     study_description: str
     body_parts: str
     """Body Part Examined of its radiographs, each once, by ", "."""
+    elements: bytes = field(default=b"", compare=False, repr=False)
+    """The text elements of patient and study as they were sent (`dicom_node.study_elements`)."""
 
 
 @dataclass(frozen=True, slots=True)

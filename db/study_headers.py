@@ -1,4 +1,4 @@
-"""What the worklist shows and finds a study by: recorded with each of its conclusions."""
+"""What the worklist shows and finds a study by: recorded at reception and with each conclusion."""
 
 import re
 import unicodedata

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Index,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -154,8 +155,9 @@ class Study(Base):
 
 
 class StudyHeader(Base):
-    """What a study's first radiograph says of patient and study, for the worklist to show and find.
+    """What a study's header says of patient and study, for the worklist to show and find.
 
+    Of the first instance when it is received; of the first radiograph once the study is concluded.
     The only table with patient data; nothing else in the ledger needs it.
     """
 
@@ -180,6 +182,9 @@ class StudyHeader(Base):
     study_description: Mapped[str] = mapped_column(FreeText())
     body_parts: Mapped[str] = mapped_column(FreeText())
     """Body Part Examined of its radiographs, each once, by ", "."""
+    elements: Mapped[bytes | None] = mapped_column(LargeBinary())
+    """The text elements of patient and study as they were sent (`dicom_node.study_elements`): for
+    a report where the files are gone. None: an older version recorded the header."""
 
 
 class StudyOpening(Base):

@@ -110,12 +110,14 @@ class BoundedReader:
             message, descriptors, _, _ = socket.recv_fds(child.connection, LARGEST_MESSAGE, 1)
         except TimeoutError:
             self._end()
-            raise ReadingFailed(f"reading took longer than {self._timeout_s:g} s") from None
+            raise ReadingFailed(
+                f"Reading an image took longer than {self._timeout_s:g} s."
+            ) from None
         except OSError:
             message, descriptors = b"", []
         if not message:
             code = self._end()
-            raise ReadingFailed(f"the decoder's process ended ({_cause(code)})")
+            raise ReadingFailed(f"The image decoder ended unexpectedly ({_cause(code)}).")
         answer = json.loads(message)
         if answer["kind"] == "out_of_memory":
             self._end()
@@ -179,8 +181,12 @@ def _error_from(answer: dict[str, Any], memory_bytes: int) -> Exception:  # Any:
     if kind == "unreadable":
         return UnreadableInstance(answer["message"])
     if kind == "out_of_memory":
-        return ReadingFailed(f"reading needed more than {memory_bytes // MIB} MiB of memory")
-    return ReadingFailed(f"reading broke with {answer.get('error', 'no reason')}")
+        return ReadingFailed(
+            f"Reading an image needed more than {memory_bytes // MIB} MiB of memory."
+        )
+    return ReadingFailed(
+        "The image reader failed. The log of the worker says why.", str(answer.get("error", ""))
+    )
 
 
 def _cause(code: int | None) -> str:

@@ -1,15 +1,16 @@
 """Walks an encoded little endian data set (PS3.5 chapter 7) without decoding values.
 
-Finds what pydicom lets pass: lengths that reach beyond the bytes there are. Values other than the
-four identifying UIDs are never looked at.
+Finds what pydicom lets pass: lengths that reach beyond the bytes there are. Of the values, only the
+four identifying UIDs are looked at; the text elements of patient and study are copied unread.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from dicom_node.errors import MalformedInstance
+from dicom_node.study_elements import KEPT, LONGEST_VALUE, encode_elements
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = 0xFFFEE000
@@ -34,12 +35,17 @@ _UID_VRS = (b"", b"UI", b"UN")
 
 @dataclass(frozen=True, slots=True)
 class DataSetUids:
-    """The identifying UIDs as encoded, without padding; empty where absent."""
+    """The identifying UIDs as encoded, without padding; empty where absent.
+
+    `patient_and_study`: the text elements that say whose study it is, as
+    `dicom_node.study_elements` encodes them; patient data.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
     study_instance_uid: str
     series_instance_uid: str
+    patient_and_study: bytes = field(default=b"", compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ def scan_data_set(encoded: memoryview, *, implicit_vr: bool) -> tuple[DataSetUid
     attributes after the pixels, explicit VR where implicit VR is stated.
     """
     found: dict[int, str] = {}
+    kept: dict[int, bytes] = {}
     position = 0
     budget = _Budget()
     pixels_seen = False
@@ -84,7 +91,10 @@ def scan_data_set(encoded: memoryview, *, implicit_vr: bool) -> tuple[DataSetUid
         position = _skip_value(encoded, header, budget, implicit_vr=implicit_vr, depth=0)
         if header.tag in _IDENTIFIERS and header.length != _UNDEFINED:
             found[header.tag] = _uid(encoded, header)
-    return DataSetUids(*(found.get(tag, "") for tag in _IDENTIFIERS)), header_size
+        if header.tag in KEPT and header.length <= LONGEST_VALUE:
+            kept[header.tag] = bytes(encoded[header.value_at : position])
+    uids = DataSetUids(*(found.get(tag, "") for tag in _IDENTIFIERS))
+    return replace(uids, patient_and_study=encode_elements(kept)), header_size
 
 
 def _is_implicit(encoded: memoryview, *, stated: bool) -> bool:

@@ -45,7 +45,15 @@ class SpoolError(DicomNodeError):
 
 
 class ReadingFailed(DicomNodeError):
-    """Reading or decoding crashed, hung or took more memory than it may; no patient data in it."""
+    """Reading or decoding crashed, hung or took more memory than it may; no patient data in it.
+
+    The message is a sentence that readers see; `kind` names the error in the reading process, for
+    the log; "": there was none.
+    """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class AssociationFailed(DicomNodeError):

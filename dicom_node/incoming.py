@@ -105,6 +105,7 @@ class IncomingDataSet:
             size=spooled.size,
             is_own_result=names_us and is_own_file(spooled.path),
             association_id=announced.association_id,
+            patient_and_study=uids.patient_and_study,
         )
 
     def _begin(self, spool: Spool) -> None:

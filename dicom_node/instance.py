@@ -1,6 +1,6 @@
 """What is known of a received instance and of a remote AE; plain values, no behaviour."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -11,6 +11,8 @@ class ReceivedInstance:
     `path` is absolute or as given by the spool; `sha256` is the hex digest and `size` the length in
     bytes of the whole file. `is_own_result`: we made it, and a PACS routed it back.
     `association_id` tells in the log on which association of our listener it came; empty: on none.
+    `patient_and_study`: the text elements that say whose study it is, as
+    `dicom_node.study_elements` encodes them; patient data, so no part of the instance's repr.
     """
 
     study_instance_uid: str
@@ -24,6 +26,7 @@ class ReceivedInstance:
     size: int
     is_own_result: bool = False
     association_id: str = ""
+    patient_and_study: bytes = field(default=b"", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

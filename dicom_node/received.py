@@ -18,6 +18,7 @@ from dicom_node.errors import MalformedInstance, UnreadableInstance
 from dicom_node.header import read_header, split_file
 from dicom_node.instance import ReceivedInstance
 from dicom_node.result_file import is_own_result
+from dicom_node.study_elements import elements_of
 
 _UID_PATTERN = re.compile(r"[0-9]+(\.[0-9]+)*")
 _NOT_SCANNED = (DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -60,6 +61,7 @@ def describe_file(path: Path, calling_ae_title: str) -> ReceivedInstance:
     UnreadableInstance when the file is no DICOM instance, is truncated or lacks an identifying UID.
     """
     header = read_header(path)
+    patient_and_study = elements_of(header)
     try:
         _require_whole(path)
         uids = _uids(header)
@@ -81,23 +83,42 @@ def describe_file(path: Path, calling_ae_title: str) -> ReceivedInstance:
         sha256=digest,
         size=size,
         is_own_result=is_own_result(header),
+        patient_and_study=patient_and_study,
     )
 
 
+def elements_in_file(path: Path) -> bytes:
+    """Return a file's text elements of patient and study without a parser; b"": they are not known.
+
+    For files that may be what ended a process: only lengths are followed, as at reception.
+    """
+    try:
+        found = _scanned(path)
+    except (OSError, MalformedInstance):
+        return b""
+    return b"" if found is None else found.patient_and_study
+
+
 def _require_whole(path: Path) -> None:
+    _scanned(path)
+
+
+def _scanned(path: Path) -> DataSetUids | None:
+    """The scan of a file's data set; None where its encoding can only be guessed or is another."""
     split = split_file(path)
     if split is None:
-        return
+        return None
     transfer_syntax, offset = split
     if transfer_syntax is None or transfer_syntax in _NOT_SCANNED:
-        return
+        return None
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
         memoryview(mapped) as whole,
         whole[offset:] as encoded,
     ):
-        scan_data_set(encoded, implicit_vr=transfer_syntax == ImplicitVRLittleEndian)
+        implicit_vr = transfer_syntax == ImplicitVRLittleEndian
+        return scan_data_set(encoded, implicit_vr=implicit_vr)[0]
 
 
 def _uids(header: Dataset) -> DataSetUids:

@@ -23,6 +23,7 @@ SCREEN_BATCH_TASK = "fracture_screen.screen_batch"
 ADVANCE_SWEEPS_TASK = "fracture_screen.advance_sweeps"
 BEGIN_SWEEP_TASK = "fracture_screen.begin_scheduled_sweep"
 SCREEN_TASK = "fracture_screen.screen_study"
+REPORT_FAILURE_TASK = "fracture_screen.report_failure"
 DELIVER_TASK = "fracture_screen.deliver_results"
 CONFIRM_TASK = "fracture_screen.confirm_results"
 
@@ -80,6 +81,11 @@ def publish_study(app: Celery, study_id: int, revision: int) -> None:
 def publish_batch(app: Celery, studies: Sequence[tuple[int, int]]) -> None:
     """Queue (study, revision)s of the backlog, to be screened together. Raises likewise."""
     app.send_task(SCREEN_BATCH_TASK, (list(studies),), queue=BACKLOG_QUEUE, retry=False)
+
+
+def publish_failure(app: Celery, study_id: int, revision: int) -> None:
+    """Queue the report of a study that FAILED outside of a task. Raises likewise."""
+    app.send_task(REPORT_FAILURE_TASK, (study_id, revision), queue=TRIAGE_QUEUE, retry=False)
 
 
 def publish_delivery(app: Celery, study_id: int, destination: str) -> None:

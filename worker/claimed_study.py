@@ -65,6 +65,8 @@ def record_screening(
         sends: whether its results go out; False: they are kept here.
     """
     header = first_header(sources)
+    # Before anything uses a value of the header: its bytes are kept as they were sent.
+    recorded_header = None if header is None else study_header(header, screening.findings)
     flags = make_flags(settings, claim, sources, model, screening, header, utc_now(), sends=sends)
     destinations = settings.pacs_names if sends else ()
     results = [replace(one, destinations=destinations) for one in screening.results]
@@ -77,7 +79,7 @@ def record_screening(
         probability=screening.verdict.probability,
         findings=screening.findings,
         results=(*results, *flags.messages),
-        header=None if header is None else study_header(header, screening.findings),
+        header=recorded_header,
         unflagged_reason=flags.withheld,
     )
     recorded = ledger.conclude(claim, conclusion, started_at)

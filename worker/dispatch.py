@@ -21,7 +21,13 @@ from db.errors import LedgerUnavailable
 from db.ledger import Ledger
 from db.records import QueuedStudy, ReleasedStudy
 from db.states import StudyState
-from worker.app import publish_batch, publish_confirmation, publish_delivery, publish_study
+from worker.app import (
+    publish_batch,
+    publish_confirmation,
+    publish_delivery,
+    publish_failure,
+    publish_study,
+)
 from worker.folder_watch import FolderWatch, watch_if_possible
 from worker.settings import DeliverySettings, Settings, StudySettings, SweepSettings
 
@@ -82,6 +88,8 @@ class Dispatcher:
         for study in released:
             write = _log.critical if study.state is StudyState.FAILED else _log.warning
             write("lease_expired", study_instance_uid=study.study_instance_uid, state=study.state)
+            if study.state is StudyState.FAILED:
+                self._add(publish_failure, study.study_id, study.revision)
         self._add_studies([one for one in released if one.state is StudyState.QUEUED])
         published = self._publish()  # before more is taken from the ledger
         self._add_studies(

@@ -8,12 +8,13 @@ from pathlib import Path
 import structlog
 
 from db.ledger import Ledger
-from db.records import NewInstance, Registration, RegistrationKind
+from db.records import NewInstance, Registration, RegistrationKind, StudyHeader
 from dicom_node.errors import UnreadableInstance
 from dicom_node.instance import ReceivedInstance
 from dicom_node.received import describe_file
 from dicom_node.receiver import Receipt
 from dicom_node.spool import Spool, modified_at
+from worker.study_header import received_header
 
 _log = structlog.get_logger(__name__)
 
@@ -23,6 +24,7 @@ RECONCILED = "RECONCILED"
 """Calling AE title of an instance whose association is no longer known."""
 
 _FULL_EVERY_S = 3600.0
+_REMEMBERED_STUDIES = 4096
 
 _RECEIPTS = {
     RegistrationKind.ACCEPTED: Receipt.ACCEPTED,
@@ -49,6 +51,8 @@ class Intake:
         self._spool = spool
         self._data_folder = data_folder.resolve()
         self._last_full: float | None = None
+        self._named: set[str] = set()
+        """Studies whose header was decoded, so that it is once and not per image."""
 
     def register(self, instance: ReceivedInstance) -> Receipt:
         """The listener's sink. Our own results that a PACS routes back open no study again."""
@@ -72,23 +76,62 @@ class Intake:
 
     def _registered(self, instance: ReceivedInstance) -> Receipt:
         path = self._relative(instance.path)
-        registration = self._register_instance(
-            NewInstance(
-                study_instance_uid=instance.study_instance_uid,
-                series_instance_uid=instance.series_instance_uid,
-                sop_instance_uid=instance.sop_instance_uid,
-                sop_class_uid=instance.sop_class_uid,
-                transfer_syntax_uid=instance.transfer_syntax_uid,
-                calling_ae_title=instance.calling_ae_title,
-                path=path,
-                sha256=instance.sha256,
-                size=instance.size,
-            )
+        new = NewInstance(
+            study_instance_uid=instance.study_instance_uid,
+            series_instance_uid=instance.series_instance_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            sop_class_uid=instance.sop_class_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            calling_ae_title=instance.calling_ae_title,
+            path=path,
+            sha256=instance.sha256,
+            size=instance.size,
+            header=self._header(instance),
         )
-        if registration.kind is RegistrationKind.DUPLICATE and self._ledger.known_path(path):
+        try:
+            registration = self._register_instance(new)
+        except Exception:
+            self._named.discard(instance.study_instance_uid)  # its sender tries again
+            raise
+        if registration.kind is not RegistrationKind.DUPLICATE:
+            return _RECEIPTS[registration.kind]
+        if registration.known_path == path:
             # The reconciler registered this very file first: it must not be discarded.
             return Receipt.ACCEPTED
-        return _RECEIPTS[registration.kind]
+        if self._restores(new, registration.known_path):
+            return Receipt.ACCEPTED
+        return Receipt.DUPLICATE
+
+    def _restores(self, new: NewInstance, known_path: str) -> bool:
+        """Whether the new file took the place of one that the ledger has and the disk has not."""
+        if not known_path or (self._data_folder / known_path).is_file():
+            return False
+        restored = self._ledger.restore_file(new, known_path)
+        _log.warning(
+            "instance_file_restored", sop_instance_uid=new.sop_instance_uid, restored=restored
+        )
+        return restored
+
+    def _header(self, instance: ReceivedInstance) -> StudyHeader | None:
+        """Patient and study; None: known already, or unreadable, which costs the instance nothing.
+
+        The studies known are per process: of two that receive one study, each decodes it once.
+        """
+        if instance.study_instance_uid in self._named or not instance.patient_and_study:
+            return None
+        if len(self._named) >= _REMEMBERED_STUDIES:
+            self._named.clear()
+        # Before it is registered: images of one study arrive on several associations at once.
+        self._named.add(instance.study_instance_uid)
+        try:
+            return received_header(instance.patient_and_study)
+        except Exception as error:  # pydicom raises whatever the bytes provoke
+            _log.warning(
+                "patient_not_read",
+                study_instance_uid=instance.study_instance_uid,
+                kind=type(error).__name__,
+            )
+            return None
 
     def reconcile(self, orphan_age_s: float = ORPHAN_AGE_S) -> int:
         """Register spooled files that have no row; raise the alarm for rows without a file.

@@ -24,6 +24,7 @@ from dicom_node.result_file import write_result
 from dicom_node.uids import picture_uids
 from worker.conclude import conclude
 from worker.errors import FolderInUse, NothingToDo
+from worker.failure_reasons import failure_reason
 from worker.result_pictures import (
     UniqueNames,
     is_own_picture,
@@ -258,7 +259,7 @@ class _Run:
             rows = self._screen(files)
         except Exception as error:  # the boundary: the other studies must go on
             _log.error("study_failed", kind=type(error).__name__, exc_info=True)
-            reason = f"screening broke with {type(error).__name__}"
+            reason = failure_reason(error)
             rows = [self._row_without_image(file.path, Outcome.FAILED, reason) for file in files]
         yield from rows
         for file in files:

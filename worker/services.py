@@ -50,6 +50,7 @@ from worker.tasks import (
     owner_name,
     register_backlog,
     register_delivery,
+    register_failure_reports,
     register_screening,
     register_sweeps,
 )
@@ -142,6 +143,7 @@ def work(
         champions, shadow = make_champions(settings, engine)
         champions.screener()  # now, so that the first study does not wait for it
         register_screening(app, settings, ledger, champions.screener, shadow.score)
+        register_failure_reports(app, settings, ledger)
         if BACKLOG_QUEUE in queues:
             reader = BatchReader(make_batch_readers(settings))
             sweeps = Sweeps(engine, utc_now)

@@ -1,7 +1,9 @@
 """What `status` shows: studies, outcomes, deliveries, queues, destinations."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +17,8 @@ from worker.settings import Settings
 
 Json = dict[str, Any]
 """Any: JSON values."""
+MOST_LISTED = 1000
+"""FAILED studies."""
 
 
 def status_of(settings: Settings, ledger: Ledger) -> Json:
@@ -54,6 +58,37 @@ def _circuits(settings: Settings, known: Sequence[CircuitSummary]) -> list[Circu
     ]
 
 
+def failed_of(ledger: Ledger, config: Path | None) -> list[Json]:
+    """Return the FAILED studies, the latest first, each with the command that retries it.
+
+    Args:
+        config: the settings file that the present command was given.
+    """
+    command = ["fracture-screen", *(["--config", str(config)] if config else []), "retry"]
+    return [
+        asdict(study) | {"retry": shlex.join([*command, study.study_instance_uid])}
+        for study in ledger.failed_studies(MOST_LISTED)
+    ]
+
+
+def print_failed(console: Console, failed: Sequence[Json]) -> None:
+    """Print a block of lines per study: a UID must never be cut or wrapped."""
+    if not failed:
+        console.print("no study is FAILED")
+    for study in failed:
+        accession = study["accession_number"] or "not stated"
+        tries = "1 attempt" if study["attempts"] == 1 else f"{study['attempts']} attempts"
+        lines = (
+            f"{study['study_instance_uid']}  accession {accession}",
+            f"  {study['reason']}",
+            f"  failed {study['failed_at']:%Y-%m-%d %H:%M:%S} UTC after {tries}",
+            f"  retry: {study['retry']}",
+        )
+        console.print("\n".join(lines), markup=False, soft_wrap=True)
+    if len(failed) == MOST_LISTED:
+        console.print(f"only the latest {MOST_LISTED} are listed")
+
+
 def print_status(console: Console, status: Json) -> None:
     """One small table per subject."""
     for subject in ("studies", "outcomes", "deliveries", "queues"):
@@ -63,6 +98,8 @@ def print_status(console: Console, status: Json) -> None:
         table = Table(*status[subject], title=subject, title_justify="left")
         table.add_row(*(str(count) for count in status[subject].values()))
         console.print(table)
+    if status["studies"]["FAILED"]:
+        console.print("which studies failed, and why: `fracture-screen status --failed`")
     if status["sent_with_warning"]:
         console.print(
             f"{status['sent_with_warning']} sent with a warning: `fracture-screen deliveries list "

@@ -6,12 +6,14 @@ A value that cannot be used is left out and never costs the study its outcome.
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 from pydicom import Dataset
 
 from db.records import NewFinding, StudyHeader
 from db.study_headers import fold
+from dicom_node.study_elements import decode_elements, elements_of
 from worker.report.content import person_name
 from worker.results import Source, header_or_nothing
 from worklist.flags.content import FlagPatient, NameGroup
@@ -36,7 +38,12 @@ def first_header(sources: Sequence[Source]) -> Dataset | None:
 
 
 def study_header(header: Dataset, findings: Sequence[NewFinding]) -> StudyHeader:
-    """What the worklist shows. Text is decoded as its Specific Character Set says."""
+    """What the worklist shows. Text is decoded as its Specific Character Set says.
+
+    `header` comes fresh from its parser: a value that was used before is not among the elements
+    that are kept for a report without files.
+    """
+    elements = elements_of(header)
     groups = [person_name(group) for group in _groups(header)]
     body_parts = dict.fromkeys(printable(one.body_part_examined or "") for one in findings)
     return StudyHeader(
@@ -49,7 +56,16 @@ def study_header(header: Dataset, findings: Sequence[NewFinding]) -> StudyHeader
         study_date=date_of(header, "StudyDate"),
         study_description=text_of(header, "StudyDescription"),
         body_parts=", ".join(part for part in body_parts if part)[:LONGEST],
+        elements=elements,
     )
+
+
+def received_header(patient_and_study: bytes) -> StudyHeader:
+    """Return what reception knows of a study, from an instance's `patient_and_study` elements."""
+    header = decode_elements(patient_and_study)
+    recorded = study_header(header, ())
+    body_part = text_of(header, "BodyPartExamined").upper()
+    return replace(recorded, body_parts=body_part, elements=patient_and_study)
 
 
 def flag_patient(header: Dataset) -> FlagPatient:

@@ -14,13 +14,13 @@ from db.records import ClaimedStudy
 from db.states import StudyState
 from db.sweeps import Sweeps
 from dicom_node.errors import ReadingFailed
-from models.errors import BundleError
 from models.prediction import ModelIdentity
 from worker.app import (
     ADVANCE_SWEEPS_TASK,
     BEGIN_SWEEP_TASK,
     CONFIRM_TASK,
     DELIVER_TASK,
+    REPORT_FAILURE_TASK,
     SCREEN_BATCH_TASK,
     SCREEN_TASK,
     publish_batch,
@@ -31,6 +31,8 @@ from worker.claimed_study import record_screening, screen_claim, sources_of
 from worker.composition import utc_now
 from worker.confirmation import Confirmer
 from worker.delivery import Deliverer
+from worker.failure_reasons import failure_reason
+from worker.failure_report import report_failure
 from worker.queues import SWEEP_QUEUE
 from worker.screening import Screener, Screening
 from worker.settings import Settings
@@ -87,6 +89,14 @@ def register_screening(
             _give_back(app, settings, ledger, claim, broken)
         elif screening is not None:
             _tell_after(after_screening, claim, screening, screener.model)
+
+
+def register_failure_reports(app: Celery, settings: Settings, ledger: Ledger) -> None:
+    """Add the task that reports a study which FAILED because its workers ended."""
+
+    @app.task(name=REPORT_FAILURE_TASK, shared=False)  # type: ignore[untyped-decorator]  # celery ships no types
+    def report_failed_study(study_id: int, revision: int) -> None:
+        _report(settings, ledger, study_id, revision)
 
 
 def register_backlog(
@@ -200,21 +210,36 @@ def _tell_after(
 def _give_back(
     app: Celery, settings: Settings, ledger: Ledger, claim: ClaimedStudy, error: Exception
 ) -> None:
-    """Record an attempt that broke: most often its kind alone, for texts may hold patient data."""
-    reason = str(error) if isinstance(error, (ReadingFailed, BundleError)) else ""
-    reason = reason or f"screening broke with {type(error).__name__}"
+    """Record an attempt that failed, with its reason in plain words."""
+    reason = failure_reason(error)
     state = ledger.fail_attempt(claim, reason, settings.study.maximum_attempts)
     _log.error(
         "study_failed" if state is StudyState.FAILED else "study_attempt_failed",
         study_instance_uid=claim.study_instance_uid,
         attempt=claim.attempt,
         reason=reason,
+        kind=(error.kind if isinstance(error, ReadingFailed) else "") or type(error).__name__,
         trace=_places(error),
     )
+    if state is StudyState.FAILED:
+        _report(settings, ledger, claim.study_id, claim.revision)
     if state is StudyState.QUEUED and claim.sweep_id is None:
         publish_study(app, claim.study_id, claim.revision)
     elif state is StudyState.QUEUED:
         publish_batch(app, [(claim.study_id, claim.revision)])
+
+
+def _report(settings: Settings, ledger: Ledger, study_id: int, revision: int) -> None:
+    """The study is FAILED whatever becomes of its report."""
+    try:
+        report_failure(settings, ledger, study_id, revision, utc_now())
+    except Exception as error:
+        _log.error(
+            "failure_not_reported",
+            study_id=study_id,
+            kind=type(error).__name__,
+            trace=_places(error),
+        )
 
 
 def _places(error: Exception) -> list[str]:

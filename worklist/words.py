@@ -30,7 +30,7 @@ STATES: dict[StudyState, str] = {
     StudyState.QUEUED: "waits for a worker",
     StudyState.SCREENING: "is being screened",
     StudyState.SCREENED: "screened",
-    StudyState.FAILED: "given up",
+    StudyState.FAILED: "failed",
 }
 
 DELIVERIES: dict[DeliveryState, Sign] = {
@@ -65,10 +65,15 @@ def outcome_sign(outcome: Outcome | None) -> Sign:
     return WAITING if outcome is None else OUTCOME_SIGNS[outcome]
 
 
-def finding_sign(finding: NewFinding | None) -> Sign:
-    """Of one radiograph; None: nothing has been said of it yet."""
+def finding_sign(finding: NewFinding | None, outcome: Outcome | None = None) -> Sign:
+    """The sign of one image.
+
+    Args:
+        finding: what the analysis in force says of it; None: nothing.
+        outcome: of that analysis; None: the study has none yet.
+    """
     if finding is None:
-        return WAITING
+        return OUTCOME_SIGNS[Outcome.FAILED] if outcome is Outcome.FAILED else WAITING
     if not finding.analysed:
         return OUTCOME_SIGNS[Outcome.NOT_ANALYSED]
     return OUTCOME_SIGNS[GRADES[Grade(finding.operating_point)]]

@@ -52,7 +52,7 @@ class Sent:
 
     phantom: Phantom
     begun_at: datetime
-    """Of the first try."""
+    """When the first try to send began."""
     tries: int
 
 

@@ -30,7 +30,7 @@ class Agreement:
     other_outcomes: list[str] = field(default_factory=list)
     other_scopes: list[str] = field(default_factory=list)
     largest_difference: float = 0.0
-    """Of probabilities."""
+    """Between the probabilities of the two engines for one radiograph."""
     largest_distance: float = 0.0
     """Between the peaks of two maps, in cells of the network's features."""
 

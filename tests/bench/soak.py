@@ -193,7 +193,7 @@ def _probe(traffic: Traffic, over: threading.Event) -> None:
 
 
 def _have_services_tell(folder: Path) -> None:
-    """By the environment that they inherit."""
+    """Processes of this run, found by a variable of the environment that they inherit."""
     folder.mkdir()
     os.environ["SOAK_IN_USE"] = str(folder)
     os.environ["PYTHONPATH"] = str(Path(__file__).parent / "in_use")

@@ -127,7 +127,7 @@ def _first_answers(site: Site, phantom: Phantom, started: float) -> Start:
         _require_patience(site.product, started)
         time.sleep(0.02)
     result_s = time.monotonic() - started
-    return Start(echo_s, result_s, sum(one.cpu_s for one in processes(site.pid).values()))
+    return Start(echo_s, result_s, sum(process.cpu_s for process in processes(site.pid).values()))
 
 
 def _answers(product: Product) -> bool:
@@ -160,7 +160,7 @@ def _print_idle(pid: int, seconds: float) -> None:
 
 
 def _print_latency(site: Site) -> None:
-    """One study after the other, each after the results of the one before and a pause."""
+    """Send studies in turn, each after the results of the study before and a pause."""
     seconds = []
     for number in range(STUDIES):
         time.sleep(3)

@@ -89,7 +89,13 @@ def test_the_demo_shows_every_outcome_and_is_slow_but_right_on_a_busy_machine(
     assert done.returncode == 0, done.stderr
     require_all_shown(json.loads(done.stdout))
     stages = [line.split(" ")[0].rstrip(";") for line in done.stderr.splitlines()]
-    assert list(dict.fromkeys(stages)) == ["preparing", "starting", "sending", "screening"]
+    assert list(dict.fromkeys(stages)) == [
+        "preparing",
+        "starting",
+        "sending",
+        "screening",
+        "stopping",
+    ]
     assert "sending results 6/6" in done.stderr
 
 

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 
+from db.session import make_engine
 from db.states import StudyState
+from db.worklist import Worklist
 from dicom_node.storage_scu import StoreResult
 from tests.radiographs import write_phantom
 from tests.servers.pacs import FolderPacs
@@ -20,6 +23,7 @@ from tests.servers.product import (
     wait_for,
 )
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
+from worker.composition import utc_now
 
 
 def status(product: Product) -> dict[str, Any]:
@@ -79,7 +83,7 @@ def test_a_failed_study_is_shown_and_can_be_retried_once_its_cause_is_mended(
 
     failed = product.wait_until_finished(phantom.study_instance_uid)
     assert failed.state is StudyState.FAILED
-    assert failed.failure_reason == "screening broke with FileNotFoundError"
+    assert failed.failure_reason == "The stored file is missing."
     assert failed.attempts == product.settings.study.maximum_attempts
     assert (status(product)["studies"]["FAILED"], status(product)["outcomes"]["FAILED"]) == (1, 1)
 
@@ -93,6 +97,44 @@ def test_a_failed_study_is_shown_and_can_be_retried_once_its_cause_is_mended(
     again = run_command(*retry)
     assert again.returncode == 2
     assert "is not FAILED" in again.stderr
+
+
+def test_a_study_whose_file_is_lost_while_it_waits_is_named_reported_and_mended_by_sending_again(
+    make_product: MakeProduct, tmp_path: Path
+) -> None:
+    with FolderPacs(tmp_path / "pacs") as pacs:
+        product = make_product(destination_toml("pacs", pacs.ae_title, pacs.port))
+        product.start("listener")
+        phantom = write_phantom(tmp_path / "in", "lost")
+        dataset = dcmread(phantom.path)
+        dataset.PatientName, dataset.AccessionNumber = "Lost^Lena", "ACC-19"
+        dataset.save_as(phantom.path)
+        product.send([phantom.path])
+        uid = phantom.study_instance_uid
+        engine = make_engine(product.settings.effective_database_url)
+        waiting = Worklist(engine, utc_now).study(uid)
+        engine.dispose()
+        assert waiting is not None
+        assert waiting.header is not None
+        assert waiting.header.patient_name == "Lost, Lena"
+        (spooled,) = product.settings.spool_folder.glob("incoming/*/*")
+        spooled.unlink()
+        product.start("dispatcher", "triage worker", "delivery worker")
+
+        failed = product.wait_until_finished(uid)
+        assert (failed.state, failed.reason) == (StudyState.FAILED, "The stored file is missing.")
+        listed = run_command("--config", str(product.config), "status", "--failed", "--json")
+        (study,) = json.loads(listed.stdout)
+        assert (study["accession_number"], study["reason"]) == ("ACC-19", failed.reason)
+        wait_for(lambda: pacs.received, "the report of the failure", product.log)
+        (path,) = (tmp_path / "pacs").glob("incoming/*/*")
+        report = dcmread(path)
+        assert (report.PatientName, report.StudyInstanceUID) == ("Lost^Lena", uid)
+
+        product.send([phantom.path])
+        mended = product.wait_until_finished(uid, revision=2)
+        assert mended.state is StudyState.SCREENED
+        assert "Lost" not in product.log()
 
 
 def test_another_database_is_made_by_db_upgrade_alone_and_twice_does_no_harm(

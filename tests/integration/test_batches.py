@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from db import tables
+from db.failure_reasons import FailureReason
 from db.ledger import Ledger
 from db.outcomes import Outcome
 from db.records import QueuedStudy, StudySummary
@@ -313,7 +314,7 @@ def test_an_engine_that_breaks_on_one_radiograph_screens_the_others_one_by_one(
     backlog.screen(screener)
 
     assert backlog.study(uids[0]).state is backlog.study(uids[2]).state is StudyState.SCREENED
-    assert backlog.study(uids[1]).failure_reason == "screening broke with ValueError"
+    assert backlog.study(uids[1]).failure_reason == FailureReason.INTERNAL
 
 
 def test_a_study_that_moved_on_meanwhile_is_left_to_its_next_revision(backlog: Backlog) -> None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
+from db.failure_reasons import FailureReason
 from db.outcomes import Outcome
 from db.records import QueuedStudy
 from db.states import StudyState
@@ -144,7 +145,7 @@ def test_a_poison_study_ends_failed_with_a_visible_outcome(bench: Bench) -> None
     summary = bench.ledger.study_summary(study_uid(1))
     assert summary is not None
     assert summary.outcome == Outcome.FAILED
-    assert summary.reason == "gave up after 3 attempts: the worker died or ran out of time"
+    assert summary.reason == FailureReason.WORKER_ENDED
     assert summary.failure_reason == summary.reason
 
 

@@ -84,9 +84,9 @@ def _receive(settings: Settings, spool: Spool, path: Path) -> None:
 @pytest.mark.parametrize(
     ("decoder", "reason"),
     [
-        ("crashing", "the decoder's process ended (signal 11)"),
-        ("hanging", "reading took longer than 8 s"),
-        ("swallowing", "reading needed more than 1024 MiB of memory"),
+        ("crashing", "The image decoder ended unexpectedly (signal 11)."),
+        ("hanging", "Reading an image took longer than 8 s."),
+        ("swallowing", "Reading an image needed more than 1024 MiB of memory."),
     ],
 )
 def test_a_poison_study_fails_with_its_reason_and_the_next_one_is_screened(

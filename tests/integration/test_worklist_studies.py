@@ -20,7 +20,7 @@ from db.outcomes import Outcome
 from db.records import Conclusion, NewFinding
 from db.reviews import NewReview
 from db.session import transaction
-from db.states import ReviewOutcome, Role
+from db.states import ReviewOutcome, Role, StudyState
 from db.study_headers import fold
 from db.tables import AuditEvent, StudyHeader, StudyOpening
 from dicom_node.errors import UnreadableInstance
@@ -316,6 +316,67 @@ def test_a_study_that_waits_is_shown_and_not_counted_as_opened(site: Site) -> No
     with transaction(site.engine) as session:
         assert session.scalars(select(StudyOpening)).all() == []
     assert site.trail() == [("dr.quinn", "opened study", UID)]
+
+
+def failed(site: Site, reason: str = "The stored file is missing.") -> None:
+    """Study 1 with two images, given up."""
+    site.header(site.bench.register(number=2))
+    claim = site.bench.claim()
+    site.bench.ledger.fail_attempt(claim, reason, 1)
+
+
+def retry(site: Site, **form: str) -> httpx.Response:
+    answer = site.client.post(
+        f"/studies/{UID}/retry",
+        data={"csrf_token": site.csrf_token} | form,
+        headers={"Origin": "https://w"},
+    )
+    assert isinstance(answer, httpx.Response)
+    return answer
+
+
+def test_a_failed_study_has_its_name_its_reason_and_images_that_failed(site: Site) -> None:
+    failed(site)
+    listed = " ".join(require_harmless(site.client.get("/").text).text.split())
+    assert "Test, Patient" in listed
+    text = " ".join(require_harmless(site.client.get(f"/studies/{UID}").text).text.split())
+    for words in ("Test, Patient", "A1", "The stored file is missing.", "the study failed"):
+        assert words in text
+    assert text.count("Failed") >= 5  # the study, two links and two images
+    assert "waiting" not in text
+    assert "Nothing is said of it" not in text
+    answer = site.client.get(f"/api/studies/{UID}").json()
+    assert [one["status"] for one in answer["instances"]] == ["failed", "failed"]
+
+
+def test_an_administrator_retries_a_failed_study_on_its_page(site: Site) -> None:
+    failed(site)
+    assert ">Retry</button>" in site.client.get(f"/studies/{UID}").text
+    answer = retry(site)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/studies/{UID}")
+    assert ("dr.quinn", "retried study", UID) in site.trail()
+    detail = site.client.get(f"/api/studies/{UID}").json()
+    assert (detail["state"], detail["revision"]) == ("READY", 2)
+    assert ">Retry</button>" not in site.client.get(f"/studies/{UID}").text
+    again = retry(site)
+    assert again.status_code == 409
+    assert site.trail().count(("dr.quinn", "retried study", UID)) == 1
+
+
+def test_nobody_else_retries_a_study(site: Site) -> None:
+    failed(site)
+    assert retry(site, **{"csrf_token": "guessed"}).status_code == 403
+    site.sign_in("dr.roe", Role.READER)
+    page = site.client.get(f"/studies/{UID}").text
+    assert ">Retry</button>" not in page
+    assert "An administrator can retry it." in page
+    assert retry(site).status_code == 403
+    site.sign_out()
+    assert retry(site).status_code == 401
+    detail = site.bench.ledger.study_summary(UID)
+    assert detail is not None
+    assert detail.state is StudyState.FAILED
+    assert not [one for one in site.trail() if one[1] == "retried study"]
 
 
 def test_an_opening_is_noted_once_and_every_look_stands_in_the_trail(site: Site) -> None:

@@ -62,6 +62,7 @@ def demo(
                 _open(demonstration, keep=keep)
             if complete and keep:
                 _keep_running(demonstration)
+            err.print("stopping the services")
     except DemoFailed as failure:
         err.print(f"error: {failure}", markup=False, soft_wrap=True)
         raise typer.Exit(1) from failure
@@ -132,7 +133,7 @@ def _keep_running(demonstration: "Demonstration") -> None:
                 err.print(f"{ended}\nIt is started again.", markup=False, soft_wrap=True)
             time.sleep(_POLL_S)
     except KeyboardInterrupt:
-        err.print("stopping")
+        return
 
 
 @contextmanager

@@ -80,7 +80,8 @@ def render_report(content: ReportContent) -> bytes:
 
 
 def _story(content: ReportContent) -> list[Flowable]:
-    points = (content.model.sensitive_threshold, content.model.specific_threshold)
+    model = content.model
+    points = (model.sensitive_threshold, model.specific_threshold) if model else ()
     return [
         *_title_part(content),
         *_header_part(content.header),
@@ -97,7 +98,7 @@ def _story(content: ReportContent) -> list[Flowable]:
 def _title_part(content: ReportContent) -> list[Flowable]:
     made = content.generated_at.strftime("%Y-%m-%d %H:%M %Z")
     revision = f"Revision {content.revision}"
-    if content.revision > 1:
+    if content.revision > 1 and content.model:  # a failed analysis takes nothing back
         revision += f", supersedes revision {content.revision - 1}"
     half = CONTENT_WIDTH / 2
     lines = [revision, f"Generated {made}", *([RETROSPECTIVE] if content.retrospective else [])]
@@ -294,7 +295,9 @@ def _notes_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     return [heading("Notes on reading"), *lines, Spacer(0, 3 * mm)] if lines else []
 
 
-def _model_part(model: ReportModel) -> list[Flowable]:
+def _model_part(model: ReportModel | None) -> list[Flowable]:
+    if model is None:
+        return []
     points = (
         "Operating points: fracture possible from a probability of "
         f"{percent(model.sensitive_threshold)}, likely from {percent(model.specific_threshold)}."

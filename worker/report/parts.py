@@ -66,8 +66,8 @@ class ReportContent:
     """All that a report says.
 
     `headline` replaces the outcome's words where it is not "", `reason` stands below them.
-    `revision` counts the analyses of the study from 1. `generated_at` is timezone-aware.
-    `retrospective`: made for a sweep.
+    `revision` counts the analyses of the study from 1. `model` None: the analysis failed before
+    any model was used. `generated_at` is timezone-aware. `retrospective`: made for a sweep.
     """
 
     header: ReportHeader
@@ -75,7 +75,7 @@ class ReportContent:
     headline: str = ""
     reason: str = ""
     images: tuple[ReportImage, ...]
-    model: ReportModel
+    model: ReportModel | None
     revision: int
     generated_at: datetime
     retrospective: bool = False

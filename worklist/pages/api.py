@@ -12,6 +12,7 @@ from db.outcomes import Outcome
 from db.states import DeliveryState, ReviewOutcome, StudyState
 from db.worklist_records import (
     AnalysisRecord,
+    InstanceRecord,
     PatientHeader,
     ReviewRecord,
     StudyDetail,
@@ -191,12 +192,12 @@ class Analysis(Answer):
 class ReceivedInstance(BaseModel):
     """One received instance."""
 
-    model_config = ConfigDict(from_attributes=True)
-
     sop_instance_uid: str
     series_instance_uid: str
     sop_class_uid: str
     received_at: datetime
+    status: Literal["waiting", "failed", "analysed", "not analysed"]
+    """Of the analysis in force: of a FAILED study no image was analysed."""
 
 
 class StudyAnswer(BaseModel):
@@ -334,10 +335,31 @@ def _study(study: StudyDetail) -> StudyAnswer:
         last_instance_at=study.last_instance_at,
         failure_reason=study.failure_reason,
         patient=_patient(study.header),
-        instances=[ReceivedInstance.model_validate(one) for one in study.instances],
+        instances=[_instance(study.current, one) for one in study.instances],
         analyses=[_analysis(one) for one in study.analyses],
         reviews=[_review(one) for one in study.reviews],
     )
+
+
+def _instance(current: AnalysisRecord | None, instance: InstanceRecord) -> ReceivedInstance:
+    return ReceivedInstance(
+        sop_instance_uid=instance.sop_instance_uid,
+        series_instance_uid=instance.series_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        received_at=instance.received_at,
+        status=_status(current, instance.sop_instance_uid),
+    )
+
+
+def _status(
+    current: AnalysisRecord | None, sop_instance_uid: str
+) -> Literal["waiting", "failed", "analysed", "not analysed"]:
+    own = [] if current is None else current.findings
+    findings = [one for one in own if one.sop_instance_uid == sop_instance_uid]
+    if findings:
+        return "analysed" if any(one.analysed for one in findings) else "not analysed"
+    failed = current is not None and current.verdict.outcome is Outcome.FAILED
+    return "failed" if failed else "waiting"
 
 
 def _analysis(analysis: AnalysisRecord) -> Analysis:

@@ -6,6 +6,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from db.ledger import Ledger
+from db.outcomes import Outcome
 from db.records import purged_on
 from db.reviews import NewReview
 from db.states import ReviewOutcome
@@ -15,7 +17,8 @@ from worklist.feedback import BOX, AnswerRefused, box_of_form, choices_for, revi
 from worklist.images import OVERLAY, REPORT, Image, heatmaps, images_of, result_of_kind
 from worklist.pages.reading import InReach, Reading
 from worklist.people import trail
-from worklist.people.access import CsrfChecked, Reader, SignedIn
+from worklist.people.access import Admin, CsrfChecked, Reader, RequestRefused, SignedIn
+from worklist.people.origin import client_address
 from worklist.templating import page
 
 router = APIRouter(include_in_schema=False)
@@ -60,6 +63,16 @@ def review(
     return RedirectResponse(
         f"/studies/{found.study_instance_uid}?saved={image.number}#image-{image.number}", 303
     )
+
+
+@router.post("/studies/{study_instance_uid}/retry", dependencies=[CsrfChecked])
+def retry(request: Request, reading: InReach, who: Admin, study_instance_uid: Uid) -> Response:
+    """Have a FAILED study screened again, as its next revision; then the study again."""
+    parts = reading.parts
+    details = {"address": client_address(request)}
+    if not Ledger(parts.engine, parts.clock).retry_failed(study_instance_uid, who.name, details):
+        raise RequestRefused(409, "The study is not failed any more: open it again.", who)
+    return RedirectResponse(f"/studies/{study_instance_uid}", 303)
 
 
 def known_study(reading: Reading, study_instance_uid: str) -> StudyDetail:
@@ -137,6 +150,7 @@ def _page(
         study=study,
         current=current,
         images=images,
+        missing_files=_missing_files(reading, study),
         choices_for=choices_for,
         problem=problem,
         saved=request.query_params.get("saved", ""),
@@ -145,6 +159,20 @@ def _page(
         purged_on=purged_on,
         viewer_link=viewer_link(reading.parts.viewer_url, study.study_instance_uid),
         words=words,
+    )
+
+
+def _missing_files(reading: Reading, study: StudyDetail) -> frozenset[str]:
+    """SOP Instance UIDs whose stored files are gone, if the analysis in force failed.
+
+    For these the page asks for no picture.
+    """
+    if study.current is None or study.current.verdict.outcome is not Outcome.FAILED:
+        return frozenset()
+    return frozenset(
+        one.sop_instance_uid
+        for one in study.instances
+        if one.purged_at is None and not (reading.parts.data_folder / one.path).is_file()
     )
 
 

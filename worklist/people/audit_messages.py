@@ -15,7 +15,7 @@ from pathlib import PurePath
 from types import MappingProxyType
 from xml.etree import ElementTree
 
-from db.audit import AuditRecord
+from db.audit import RETRIED_STUDY, AuditRecord
 
 AUDIT_TRAIL = "audit trail"
 """The subject of the two actions below."""
@@ -72,6 +72,7 @@ ACTIONS: Mapping[str, Kind] = MappingProxyType(
         "signed out": _LOGOUT,
         "opened study": _ACCESS,
         "reviewed": _ACCESS,
+        RETRIED_STUDY: _ACCESS,
         "exported reviews": _EXPORT,
         "reviews export": _EXPORT,
         VIEWED_TRAIL: _LOG_USED,

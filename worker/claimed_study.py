@@ -5,16 +5,18 @@ from dataclasses import replace
 from datetime import datetime
 
 import structlog
+from pydicom import Dataset
 
 from db.ledger import Ledger
-from db.records import ClaimedStudy, Conclusion
+from db.records import ClaimedStudy, Conclusion, StudyHeader
 from models.prediction import ModelIdentity
 from worker.composition import utc_now
-from worker.flags import make_flags
+from worker.flags import Flags, make_flags
+from worker.patient_identity import DIFFERENT_PATIENTS
 from worker.results import Source
 from worker.screening import Looked, Screener, Screening
 from worker.settings import Settings
-from worker.study_header import first_header, study_header
+from worker.study_header import first_header, header_of_patients, study_header
 
 _log = structlog.get_logger(__name__)
 
@@ -23,8 +25,15 @@ def sources_of(settings: Settings, claim: ClaimedStudy) -> list[Source]:
     """Its instances, as they lie in the data folder."""
     root = settings.data_folder.resolve()
     return [
-        Source(one.sop_instance_uid, one.sop_class_uid, one.sha256, root / one.path, one.purged)
-        for one in claim.instances
+        Source(
+            instance.sop_instance_uid,
+            instance.sop_class_uid,
+            instance.sha256,
+            root / instance.path,
+            instance.purged,
+            None if instance.patient_path is None else root / instance.patient_path,
+        )
+        for instance in claim.instances
     ]
 
 
@@ -65,7 +74,12 @@ def record_screening(
         sends: whether its results go out; False: they are kept here.
     """
     header = first_header(sources)
-    flags = make_flags(settings, claim, sources, model, screening, header, utc_now(), sends=sends)
+    if screening.patients:  # a message names one patient, and which one is not known
+        flags = Flags(withheld=DIFFERENT_PATIENTS if settings.receivers else None)
+    else:
+        flags = make_flags(
+            settings, claim, sources, model, screening, header, utc_now(), sends=sends
+        )
     destinations = settings.pacs_names if sends else ()
     results = [replace(one, destinations=destinations) for one in screening.results]
     conclusion = Conclusion(
@@ -77,8 +91,9 @@ def record_screening(
         probability=screening.verdict.probability,
         findings=screening.findings,
         results=(*results, *flags.messages),
-        header=None if header is None else study_header(header, screening.findings),
+        header=_header(screening, header),
         unflagged_reason=flags.withheld,
+        identity_conflict=bool(screening.patients),
     )
     recorded = ledger.conclude(claim, conclusion, started_at)
     _log.info(
@@ -92,3 +107,10 @@ def record_screening(
         no_message=flags.withheld,
     )
     return recorded
+
+
+def _header(screening: Screening, header: Dataset | None) -> StudyHeader | None:
+    if header is None:
+        return None
+    recorded = study_header(header, screening.findings)
+    return header_of_patients(recorded, screening.patients) if screening.patients else recorded

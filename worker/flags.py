@@ -12,8 +12,8 @@ from pydicom import Dataset
 from db.outcomes import GRADES, Grade, Outcome
 from db.records import ClaimedStudy, NewFinding, NewResultObject
 from db.states import FlagKind
-from dicom_node.result_file import is_own_result, write_message
 from dicom_node.patient import date_of, text_of
+from dicom_node.result_file import is_own_result, write_message
 from dicom_node.sop_classes import REPORT_SOP_CLASSES
 from dicom_node.uids import derived_uid
 from models.prediction import ModelIdentity

@@ -4,6 +4,7 @@ A value that cannot be used is left out and never costs the study its outcome.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydicom import Dataset
 
@@ -11,6 +12,7 @@ from db.records import NewFinding, StudyHeader
 from db.study_headers import fold
 from dicom_node.patient import (
     LONGEST,
+    PatientFacts,
     date_of,
     patient_facts,
     printable,
@@ -48,6 +50,20 @@ def study_header(header: Dataset, findings: Sequence[NewFinding]) -> StudyHeader
         study_date=date_of(header, "StudyDate"),
         study_description=text_of(header, "StudyDescription"),
         body_parts=", ".join(part for part in body_parts if part)[:LONGEST],
+    )
+
+
+def header_of_patients(header: StudyHeader, patients: Sequence[PatientFacts]) -> StudyHeader:
+    """Return the header of a study whose instances name different patients: it names them all."""
+    names = [patient.name or "(no name)" for patient in patients]
+    folded = [group for patient in patients for group in map(shown_group, patient.name_groups)]
+    return replace(
+        header,
+        patient_name=" | ".join(names)[:LONGEST],
+        patient_name_folded=fold(" ".join(folded))[:LONGEST],
+        patient_id=" | ".join(patient.patient_id or "(no ID)" for patient in patients)[:LONGEST],
+        patient_birth_date=None,
+        patient_sex="",
     )
 
 

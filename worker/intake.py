@@ -13,6 +13,7 @@ from dicom_node.errors import UnreadableInstance
 from dicom_node.instance import ReceivedInstance
 from dicom_node.received import describe_file
 from dicom_node.receiver import Receipt
+from dicom_node.same_content import same_content
 from dicom_node.spool import Spool, modified_at
 
 _log = structlog.get_logger(__name__)
@@ -85,10 +86,17 @@ class Intake:
                 size=instance.size,
             )
         )
+        if registration.kind is RegistrationKind.CONFLICT and self._is_stored(instance):
+            return Receipt.DUPLICATE
         if registration.kind is RegistrationKind.DUPLICATE and self._ledger.known_path(path):
             # The reconciler registered this very file first: it must not be discarded.
             return Receipt.ACCEPTED
         return _RECEIPTS[registration.kind]
+
+    def _is_stored(self, instance: ReceivedInstance) -> bool:
+        """Whether the stored file of an instance holds the same data set in other bytes."""
+        stored = self._ledger.stored_path(instance.sop_instance_uid)
+        return stored is not None and same_content(self._data_folder / stored, instance.path)
 
     def reconcile(self, orphan_age_s: float = ORPHAN_AGE_S) -> int:
         """Register spooled files that have no row; raise the alarm for rows without a file.

@@ -15,7 +15,7 @@ from db.audit import Details, record_event
 from db.records import NewInstance
 from db.session import reading, transaction
 from db.states import CONCLUDED, StudyState
-from db.tables import DoomedFile, Instance, Study
+from db.tables import Analysis, DoomedFile, Instance, Study
 from db.transitions import NEXT_REVISION, move_studies
 
 RESOLVED = "resolved identities"
@@ -71,6 +71,17 @@ class Corrections:
                 .where(Instance.sop_instance_uid == sop_instance_uid)
             ).first()
             return None if found is None else _stored(found[0], found[1])
+
+    def held(self) -> list[tuple[str, datetime]]:
+        """Return (Study Instance UID, since when) of studies held for their identities."""
+        wanted = (
+            select(Study.study_instance_uid, Analysis.finished_at)
+            .join(Study, Study.id == Analysis.study_id)
+            .where(Analysis.superseded_at.is_(None), Analysis.identity_conflict)
+            .order_by(Analysis.id)
+        )
+        with reading(self._engine) as session:
+            return [(uid, since) for uid, since in session.execute(wanted)]
 
     def resolve(
         self,

@@ -22,6 +22,7 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _ITEM_BYTES = b"\xfe\xff\x00\xe0"
 _TRAILING_PADDING = 0xFFFCFFFC
+_PIXEL_DATA = 0x7FE00010
 _MOST_ELEMENTS = 250_000
 _DEEPEST = 64
 
@@ -44,7 +45,25 @@ def same_content(one: Path, other: Path) -> bool:
         return False
 
 
-def _digest(path: Path) -> str | None:
+def same_pixels(one: Path, other: Path) -> bool | None:
+    """Whether two files have the same Pixel Data; None: they cannot be compared, as above."""
+    try:
+        digests = _digest(one), _digest(other)
+    except (OSError, ValueError, struct.error):
+        return None
+    if digests[0] is None or digests[1] is None:
+        return None
+    return digests[0].pixels == digests[1].pixels
+
+
+@dataclass(frozen=True, slots=True)
+class _Digests:
+    whole: str
+    pixels: str
+    """Of the Pixel Data alone."""
+
+
+def _digest(path: Path) -> _Digests | None:
     """None: not in a transfer syntax that is compared."""
     split = split_file(path)
     if split is None or split[0] not in _COMPARABLE:
@@ -59,7 +78,7 @@ def _digest(path: Path) -> str | None:
     ):
         walk = _Walk(encoded, digest)
         walk.elements(0, len(encoded), implicit_vr=transfer_syntax == ImplicitVRLittleEndian)
-    return digest.hexdigest()
+    return _Digests(digest.hexdigest(), walk.pixels.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +100,7 @@ class _Walk:
         self._encoded = encoded
         self._digest = digest
         self._left = _MOST_ELEMENTS
+        self.pixels = hashlib.sha256()
 
     def elements(self, position: int, end: int, *, implicit_vr: bool, depth: int = 0) -> int:
         """Walk a data set up to `end` or its item's delimiter; return where it ended."""
@@ -107,6 +127,8 @@ class _Walk:
             self._digest.update(struct.pack("<cLL", b"V", element.tag, element.length))
             with self._encoded[element.value_at : end] as value:
                 self._digest.update(value)
+                if element.tag == _PIXEL_DATA:
+                    self.pixels.update(value)
         return end
 
     def _items(self, sequence: _Element, *, implicit_vr: bool, depth: int) -> int:

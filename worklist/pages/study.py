@@ -1,21 +1,24 @@
 """`/studies/{uid}`: one study with its pictures, and the reader's answer about each image."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from db.errors import CorrectionRefused
 from db.records import purged_on
 from db.reviews import NewReview
 from db.states import ReviewOutcome
 from db.worklist_records import StudyDetail
 from worklist import words
+from worklist.corrections import StudyIdentities
 from worklist.feedback import BOX, AnswerRefused, box_of_form, choices_for, review_of
 from worklist.images import OVERLAY, REPORT, Image, heatmaps, images_of, result_of_kind
 from worklist.pages.reading import InReach, Reading
 from worklist.people import trail
-from worklist.people.access import CsrfChecked, Reader, SignedIn
+from worklist.people.access import Admin, CsrfChecked, Reader, RequestRefused, SignedIn
+from worklist.people.origin import client_address
 from worklist.templating import page
 
 router = APIRouter(include_in_schema=False)
@@ -60,6 +63,29 @@ def review(
     return RedirectResponse(
         f"/studies/{found.study_instance_uid}?saved={image.number}#image-{image.number}", 303
     )
+
+
+@router.post("/studies/{study_instance_uid}/identities", dependencies=[CsrfChecked])
+def resolve(
+    request: Request,
+    reading: InReach,
+    who: Admin,
+    study_instance_uid: Uid,
+    keep: Annotated[str, Form(max_length=64, pattern=r"^[0-9.]+$")],
+    others: Annotated[Literal["discard", "accept"], Form()],
+) -> Response:
+    """Says whose study it is; then the study again."""
+    try:
+        reading.parts.corrector.resolve(
+            study_instance_uid,
+            keep,
+            same_patient=others == "accept",
+            actor=who.name,
+            details={"address": client_address(request)},
+        )
+    except CorrectionRefused as refusal:
+        raise RequestRefused(409, f"Not done: {refusal}.", who) from None
+    return RedirectResponse(f"/studies/{study_instance_uid}", 303)
 
 
 def known_study(reading: Reading, study_instance_uid: str) -> StudyDetail:
@@ -143,9 +169,17 @@ def _page(
         result_names=_result_names(reading, study, images),
         report=None if current is None else result_of_kind(current, REPORT),
         purged_on=purged_on,
+        identities=_identities(reading, study),
         viewer_link=viewer_link(reading.parts.viewer_url, study.study_instance_uid),
         words=words,
     )
+
+
+def _identities(reading: Reading, study: StudyDetail) -> StudyIdentities | None:
+    """Who is in a study that is held; None: it is not, and no file is read for it."""
+    if study.current is None or not study.current.identity_conflict:
+        return None
+    return reading.parts.corrector.identities(study.study_instance_uid)
 
 
 def viewer_link(template: str, study_instance_uid: str) -> str:

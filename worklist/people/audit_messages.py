@@ -72,6 +72,8 @@ ACTIONS: Mapping[str, Kind] = MappingProxyType(
         "signed out": _LOGOUT,
         "opened study": _ACCESS,
         "reviewed": _ACCESS,
+        "resolved identities": _ACCESS,
+        "accepted from quarantine": _ACCESS,
         "exported reviews": _EXPORT,
         "reviews export": _EXPORT,
         VIEWED_TRAIL: _LOG_USED,

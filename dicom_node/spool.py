@@ -96,7 +96,10 @@ class Spool:
         """Move a spooled file to quarantine/ and return where it lies now."""
         target = self._quarantine / path.name
         try:
-            _rename_durably(path, target)
+            if target.exists() and target.samefile(path):
+                path.unlink()  # an acceptance was interrupted; a rename would leave both names
+            else:
+                _rename_durably(path, target)
         except OSError as error:
             raise SpoolError(f"cannot quarantine {path.name}: {error.strerror}") from error
         return target

@@ -15,10 +15,8 @@ from sqlalchemy import Engine, text
 from db.accounts import AccountRecord, Accounts
 from db.audit import AuditRecord, Trail, Wanted
 from db.states import Role
-from dicom_node.spool import Spool
 from tests.correctors import corrector_over
 from tests.unit.db.ledger_factories import ManualClock
-from worker.corrections import PatientCorrections
 from worklist.app import make_app
 from worklist.parts import Parts, SessionRules, TrustedProxy
 from worklist.people import passwords

@@ -86,6 +86,8 @@ class Standing:
     sweeps_running: int
     sweep_advanced_at: datetime | None
     """Of the running sweep that was looked after longest ago."""
+    identity_conflicts: int = 0
+    """Studies that are held because their instances name different patients."""
 
 
 class Activity:
@@ -161,6 +163,12 @@ class Activity:
                 },
                 sweeps_running=running,
                 sweep_advanced_at=advanced_at,
+                identity_conflicts=session.scalar(
+                    select(func.count(Analysis.id)).where(
+                        Analysis.superseded_at.is_(None), Analysis.identity_conflict
+                    )
+                )
+                or 0,
             )
 
 

@@ -185,6 +185,7 @@ def _analysis(
         finished_at=now,
         sweep_id=claim.sweep_id,
         unflagged_reason=conclusion.unflagged_reason,
+        identity_conflict=conclusion.identity_conflict,
         findings=[Finding(**asdict(finding)) for finding in conclusion.findings],
         results=results,
     )

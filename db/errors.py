@@ -7,6 +7,7 @@ LedgerError
 ├── ModelMoveRefused    a model may not be used for that: see LEGAL_MODEL_MOVES
 ├── ReviewRefused       a review names what the ledger does not know
 ├── SweepRefused        a sweep is not known, or not in a state that allows it
+├── CorrectionRefused   a study or a quarantined file cannot be corrected as asked
 └── AccountRefused      an account cannot be entered or changed
 """
 
@@ -41,3 +42,7 @@ class SweepRefused(LedgerError):
 
 class AccountRefused(LedgerError):
     """An account cannot be entered or changed; the message says why and what to do."""
+
+
+class CorrectionRefused(LedgerError):
+    """A study or a quarantined file cannot be corrected as asked; the message says what to do."""

@@ -235,6 +235,15 @@ def known_path(session: Session, relative_path: str) -> bool:
     return found is not None
 
 
+def stored_path(session: Session, sop_instance_uid: str) -> str | None:
+    """Path of an instance's file; None: it is not known, or its file was purged."""
+    return session.scalar(
+        select(Instance.path).where(
+            Instance.sop_instance_uid == sop_instance_uid, Instance.purged_at.is_(None)
+        )
+    )
+
+
 def instance_paths(session: Session, after: int, limit: int) -> Sequence[Row[int, str, str]]:
     """Up to `limit` (id, SOP instance UID, path) of instances whose id is above `after`.
 

@@ -101,6 +101,11 @@ class Ledger:
         with self._transaction() as session:
             return intake.known_path(session, relative_path)
 
+    def stored_path(self, sop_instance_uid: str) -> str | None:
+        """Path of an instance's file, relative to the data folder; None: there is no file."""
+        with reading(self._engine) as session:
+            return intake.stored_path(session, sop_instance_uid)
+
     def instance_paths(self) -> Iterator[tuple[str, str]]:
         """(SOP instance UID, path) of each instance that was not purged, in short transactions."""
         after = 0

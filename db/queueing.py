@@ -217,7 +217,9 @@ def _queued(session: Session, ids: Sequence[int]) -> list[QueuedStudy]:
 
 
 def _instances(session: Session, study_id: int) -> tuple[ClaimedInstance, ...]:
-    rows = session.scalars(select(Instance).where(Instance.study_id == study_id)).all()
+    of_study = (Instance.study_id == study_id, Instance.discarded_at.is_(None))
+    rows = session.scalars(select(Instance).where(*of_study)).all()
+    paths = {row.sop_instance_uid: row.path for row in rows if row.purged_at is None}
     purged = _purged(session, study_id, rows)
     # Sorted here, since the databases' collations differ.
     rows = sorted(rows, key=lambda row: (row.series_instance_uid, row.sop_instance_uid))
@@ -229,6 +231,7 @@ def _instances(session: Session, study_id: int) -> tuple[ClaimedInstance, ...]:
             path=row.path,
             series_instance_uid=row.series_instance_uid,
             purged=purged.get(row.sop_instance_uid),
+            patient_path=paths.get(row.patient_of or ""),
         )
         for row in rows
     )

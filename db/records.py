@@ -97,6 +97,8 @@ class ClaimedInstance:
     series_instance_uid: str
     purged: PurgedInstance | None = None
     """None: its file is here."""
+    patient_path: str | None = None
+    """File of the instance whose patient it was accepted as; None: it names its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,8 @@ class Conclusion:
     """None: no instance could be read; what an earlier analysis recorded stays."""
     unflagged_reason: str | None = None
     """Why no message was made for receivers that would have got one; None: none was withheld."""
+    identity_conflict: bool = False
+    """Whether the study is held because its instances name different patients."""
 
 
 @dataclass(frozen=True, slots=True)

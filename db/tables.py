@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -247,6 +248,10 @@ class Instance(Base):
     received_at: Mapped[datetime] = mapped_column(UtcDateTime())
     purged_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
     """When retention gave its file up; None: the file is here. The same bytes bring it back."""
+    discarded_at: Mapped[datetime | None] = mapped_column(UtcDateTime())
+    """When an administrator took it out of its study; None: it is part of it."""
+    patient_of: Mapped[str | None] = mapped_column(_UID)
+    """SOP Instance UID of the instance whose patient it was accepted as; None: its own."""
 
 
 class Delivery(Base):
@@ -426,6 +431,12 @@ class Analysis(Base):
             sqlite_where=text("superseded_at IS NULL"),
             postgresql_where=text("superseded_at IS NULL"),
         ),
+        Index(
+            "ix_analysis_identity_conflict",
+            "id",
+            sqlite_where=text("superseded_at IS NULL AND identity_conflict"),
+            postgresql_where=text("superseded_at IS NULL AND identity_conflict"),
+        ),
         # Of one sweep; and for the worklist those of none, the latest first.
         Index(None, "sweep_id", "finished_at", "id"),
         CheckConstraint("probability BETWEEN 0 AND 1", "probability"),
@@ -447,6 +458,8 @@ class Analysis(Base):
     """The sweep that had it made, in retrospect; None: triage."""
     unflagged_reason: Mapped[str | None] = mapped_column(FreeText())
     """Why no message was made for receivers that would have got one; None: none was withheld."""
+    identity_conflict: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the study is held because its instances name different patients."""
     findings: Mapped[list[Finding]] = relationship(order_by=Finding.id)
     results: Mapped[list[ResultObject]] = relationship(
         secondary=analysis_result, order_by=ResultObject.id

@@ -70,6 +70,7 @@ def _analysis(row: Analysis) -> AnalysisRecord:
         findings=tuple(finding_record(finding) for finding in row.findings),
         results=tuple(result_summary(result) for result in row.results),
         unflagged_reason=row.unflagged_reason,
+        identity_conflict=row.identity_conflict,
     )
 
 

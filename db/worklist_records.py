@@ -161,6 +161,8 @@ class InstanceRecord:
     received_at: datetime
     purged_at: datetime | None = None
     """When retention removed the file; None: it is here."""
+    discarded_at: datetime | None = None
+    """When an administrator took it out of the study; None: it is part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,8 @@ class AnalysisRecord:
     results: tuple[ResultSummary, ...]
     unflagged_reason: str | None
     """Why no message was made for receivers that would have got one; None: none was withheld."""
+    identity_conflict: bool = False
+    """Whether the study is held because its instances name different patients."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,23 @@ def copy_patient_and_study(reference: Dataset) -> Dataset:
     return copied
 
 
+def with_patient_of(header: Dataset, named: Dataset) -> Dataset:
+    """Return a copy of a header whose patient module is that of another instance, in UTF-8."""
+    renamed, patient = deepcopy(header), deepcopy(named)
+    for dataset in (renamed, patient):
+        dataset.decode()
+        # Else pydicom writes the new text in the character set that was read.
+        implicit_vr, little_endian = dataset.original_encoding
+        dataset.set_original_encoding(implicit_vr, little_endian, "ISO_IR 192")
+    for keyword in _PATIENT:
+        if keyword in renamed:
+            delattr(renamed, keyword)
+        if keyword in patient:
+            renamed[keyword] = patient[keyword]
+    renamed.SpecificCharacterSet = "ISO_IR 192"
+    return renamed
+
+
 def in_study_time(reference: Dataset, now: datetime) -> datetime:
     """`now` in the time zone that `reference` states for its dates and times, if it states one.
 

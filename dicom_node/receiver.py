@@ -26,10 +26,10 @@ class Receipt(Enum):
     """New, and registered: the file is the sink's now."""
 
     DUPLICATE = "duplicate"
-    """Known with the same digest: the new file is discarded."""
+    """Known with the same content: the new file is discarded."""
 
     CONFLICT = "conflict"
-    """Known with another digest: the new file goes to quarantine."""
+    """Known with another content: the new file goes to quarantine."""
 
 
 Sink = Callable[[ReceivedInstance], Receipt]

@@ -96,9 +96,33 @@ class Spool:
         """Move a spooled file to quarantine/ and return where it lies now."""
         target = self._quarantine / path.name
         try:
-            _rename_durably(path, target)
+            if target.exists() and target.samefile(path):
+                path.unlink()  # an acceptance was interrupted; a rename would leave both names
+            else:
+                _rename_durably(path, target)
         except OSError as error:
             raise SpoolError(f"cannot quarantine {path.name}: {error.strerror}") from error
+        return target
+
+    def quarantined(self) -> list[Path]:
+        """Return the files in quarantine, in the order of their names."""
+        return sorted(path for path in self._quarantine.iterdir() if path.is_file())
+
+    def readmit(self, path: Path) -> Path:
+        """Give a file of quarantine a second name in incoming/, durably; return that one.
+
+        Its name in quarantine stays until it is discarded, so that no kill in between can lose
+        it. A second call returns the same name.
+        """
+        folder = path.name[:2]
+        target = self._incoming / (folder if folder in self._folder_syncs else "00") / path.name
+        try:
+            os.utime(path)  # young: the reconciler leaves it to whoever registers it
+            if not target.exists():
+                target.hardlink_to(path)
+            sync_folder(target.parent)
+        except OSError as error:
+            raise SpoolError(f"cannot take {path.name} back: {error.strerror}") from error
         return target
 
     def discard(self, path: Path) -> None:

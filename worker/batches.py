@@ -21,6 +21,7 @@ from worker.screening import (
     ReadSource,
     Screener,
     Screening,
+    held_for_identity,
     screening_of,
 )
 from worker.settings import Settings
@@ -161,6 +162,9 @@ class Batch:
         self, claim: ClaimedStudy, sources: Sequence[Source], looked_at: Sequence[Looked]
     ) -> Screening:
         """With result objects only where they are wanted: making them is most of the work."""
+        held = held_for_identity(sources)
+        if held is not None:
+            return held
         quiet = screening_of(looked_at)
         wanted = are_wanted(
             quiet.verdict.outcome, claim.delivered_outcome, self._settings.sweep.deliver

@@ -5,16 +5,18 @@ from dataclasses import replace
 from datetime import datetime
 
 import structlog
+from pydicom import Dataset
 
 from db.ledger import Ledger
-from db.records import ClaimedStudy, Conclusion
+from db.records import ClaimedStudy, Conclusion, StudyHeader
 from models.prediction import ModelIdentity
 from worker.composition import utc_now
-from worker.flags import make_flags
+from worker.flags import Flags, make_flags
+from worker.patient_identity import DIFFERENT_PATIENTS
 from worker.results import Source
 from worker.screening import Looked, Screener, Screening
 from worker.settings import Settings
-from worker.study_header import first_header, study_header
+from worker.study_header import first_header, header_of_patients, study_header
 
 _log = structlog.get_logger(__name__)
 
@@ -23,8 +25,15 @@ def sources_of(settings: Settings, claim: ClaimedStudy) -> list[Source]:
     """Its instances, as they lie in the data folder."""
     root = settings.data_folder.resolve()
     return [
-        Source(one.sop_instance_uid, one.sop_class_uid, one.sha256, root / one.path, one.purged)
-        for one in claim.instances
+        Source(
+            instance.sop_instance_uid,
+            instance.sop_class_uid,
+            instance.sha256,
+            root / instance.path,
+            instance.purged,
+            None if instance.patient_path is None else root / instance.patient_path,
+        )
+        for instance in claim.instances
     ]
 
 
@@ -66,8 +75,13 @@ def record_screening(
     """
     header = first_header(sources)
     # Before anything uses a value of the header: its bytes are kept as they were sent.
-    recorded_header = None if header is None else study_header(header, screening.findings)
-    flags = make_flags(settings, claim, sources, model, screening, header, utc_now(), sends=sends)
+    recorded_header = _header(screening, header)
+    if screening.patients:  # a message names one patient, and which one is not known
+        flags = Flags(withheld=DIFFERENT_PATIENTS if settings.receivers else None)
+    else:
+        flags = make_flags(
+            settings, claim, sources, model, screening, header, utc_now(), sends=sends
+        )
     destinations = settings.pacs_names if sends else ()
     results = [replace(one, destinations=destinations) for one in screening.results]
     conclusion = Conclusion(
@@ -81,6 +95,7 @@ def record_screening(
         results=(*results, *flags.messages),
         header=recorded_header,
         unflagged_reason=flags.withheld,
+        identity_conflict=bool(screening.patients),
     )
     recorded = ledger.conclude(claim, conclusion, started_at)
     _log.info(
@@ -94,3 +109,10 @@ def record_screening(
         no_message=flags.withheld,
     )
     return recorded
+
+
+def _header(screening: Screening, header: Dataset | None) -> StudyHeader | None:
+    if header is None:
+        return None
+    recorded = study_header(header, screening.findings)
+    return header_of_patients(recorded, screening.patients) if screening.patients else recorded

@@ -30,6 +30,7 @@ from worker.commands.deliveries import deliveries_app
 from worker.commands.experiments import experiment_app
 from worker.commands.explanations import explanations_app
 from worker.commands.flags import flags_app
+from worker.commands.identity import quarantine_app, study_app
 from worker.commands.installation import (
     certs_app,
     conformance,
@@ -97,6 +98,8 @@ app.add_typer(certs_app, name="certs")
 app.add_typer(sweep_app, name="sweep")
 app.add_typer(users_app, name="users")
 app.add_typer(audit_app, name="audit")
+app.add_typer(study_app, name="study")
+app.add_typer(quarantine_app, name="quarantine")
 
 
 def main() -> None:

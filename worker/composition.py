@@ -19,6 +19,7 @@ from models.classifier import Classifier
 from models.engines.choice import ChosenEngine
 from worker.classifiers import make_classifier
 from worker.confirmation import Confirmer
+from worker.corrections import PatientCorrections
 from worker.database import make_folders as make_folders
 from worker.database import open_database as open_database
 from worker.database import open_ledger as open_ledger
@@ -41,6 +42,11 @@ def open_spool(settings: Settings) -> Spool:
     """The spool in the data folder."""
     make_folders(settings)
     return Spool(settings.spool_folder, minimum_free_bytes=settings.listener.minimum_free_mib * MIB)
+
+
+def make_corrections(settings: Settings, engine: Engine) -> PatientCorrections:
+    """Who is in a study, and quarantine; no folder is made before one asks for quarantine."""
+    return PatientCorrections(engine, utc_now, settings.data_folder, lambda: open_spool(settings))
 
 
 def make_screener(settings: Settings) -> Screener:

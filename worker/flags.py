@@ -12,6 +12,7 @@ from pydicom import Dataset
 from db.outcomes import GRADES, Grade, Outcome
 from db.records import ClaimedStudy, NewFinding, NewResultObject
 from db.states import FlagKind
+from dicom_node.patient import date_of, text_of
 from dicom_node.result_file import is_own_result, write_message
 from dicom_node.sop_classes import REPORT_SOP_CLASSES
 from dicom_node.uids import derived_uid
@@ -19,7 +20,7 @@ from models.prediction import ModelIdentity
 from worker.results import Source, header_or_nothing
 from worker.screening import Screening
 from worker.settings import Hl7Receiver, Settings, WebhookReceiver
-from worker.study_header import date_of, flag_patient, text_of
+from worker.study_header import flag_patient
 from worklist.flags.content import Flag, FlagImage, FlagModel, flag_uid
 from worklist.flags.hl7 import Hl7Parties, MessageNotMade, build_message
 from worklist.flags.webhook import build_body
@@ -206,7 +207,7 @@ def _image(finding: NewFinding) -> FlagImage:
         frame_number=finding.frame_number,
         outcome=outcome,
         probability=finding.probability,
-        reason=finding.reason,
+        reason="" if finding.analysed else finding.reason,
         body_part_examined=finding.body_part_examined or "",
     )
 

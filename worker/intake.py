@@ -13,6 +13,7 @@ from dicom_node.errors import UnreadableInstance
 from dicom_node.instance import ReceivedInstance
 from dicom_node.received import describe_file
 from dicom_node.receiver import Receipt
+from dicom_node.same_content import same_content
 from dicom_node.spool import Spool, modified_at
 from worker.study_header import received_header
 
@@ -93,6 +94,8 @@ class Intake:
         except Exception:
             self._named.discard(instance.study_instance_uid)  # its sender tries again
             raise
+        if registration.kind is RegistrationKind.CONFLICT and self._is_stored(instance):
+            return Receipt.DUPLICATE
         if registration.kind is not RegistrationKind.DUPLICATE:
             return _RECEIPTS[registration.kind]
         if registration.known_path == path:
@@ -132,6 +135,11 @@ class Intake:
                 kind=type(error).__name__,
             )
             return None
+
+    def _is_stored(self, instance: ReceivedInstance) -> bool:
+        """Whether the stored file of an instance holds the same data set in other bytes."""
+        stored = self._ledger.stored_path(instance.sop_instance_uid)
+        return stored is not None and same_content(self._data_folder / stored, instance.path)
 
     def reconcile(self, orphan_age_s: float = ORPHAN_AGE_S) -> int:
         """Register spooled files that have no row; raise the alarm for rows without a file.

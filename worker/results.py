@@ -17,6 +17,7 @@ from db.outcomes import Grade
 from db.records import NewResultObject, PurgedInstance
 from dicom_node.encapsulated_pdf import build_encapsulated_pdf
 from dicom_node.errors import DicomNodeError
+from dicom_node.patient_study import with_patient_of
 from dicom_node.radiograph import Radiograph, read_header
 from dicom_node.result_file import write_result
 from dicom_node.result_identity import RESULT_SERIES_NUMBERS, ResultIdentity
@@ -65,6 +66,14 @@ class Source:
     path: Path
     purged: PurgedInstance | None = None
     """What is left of it; None: its file is here."""
+    patient_path: Path | None = None
+    """File of the instance whose patient it was accepted as; None: it names its own."""
+
+    @property
+    def content(self) -> str:
+        """Names its bytes and, where an administrator said so, whose patient it shows."""
+        patient = "" if self.patient_path is None else f" as in {self.patient_path.name}"
+        return self.sha256 + patient
 
     @property
     def is_radiograph(self) -> bool:
@@ -171,7 +180,7 @@ class ResultWriter:
 
     def add_report(self, verdict: Verdict) -> None:
         """Write the report of everything added so far."""
-        uid = self._uid(REPORT, [(s.sop_instance_uid, s.sha256, 0) for s in self._sources])
+        uid = self._uid(REPORT, [(s.sop_instance_uid, s.content, 0) for s in self._sources])
         if self._record_existing(REPORT, uid):
             return
         reference = self._reference_header()
@@ -201,7 +210,7 @@ class ResultWriter:
 
     def _write_overlay(self, source: Source, frame: ClassifiedFrame, overlay: RgbPixels) -> None:
         number = frame.radiograph.frame_number
-        uid = self._uid(OVERLAY, [(source.sop_instance_uid, source.sha256, number)])
+        uid = self._uid(OVERLAY, [(source.sop_instance_uid, source.content, number)])
         if self._record_existing(OVERLAY, uid):
             return
         multiframe = int(frame.radiograph.reference.get("NumberOfFrames") or 1) > 1
@@ -291,6 +300,16 @@ class ResultWriter:
 def header_or_nothing(source: Source) -> Dataset:
     """An instance's header; empty where it cannot be read."""
     try:
-        return read_header(source.path)
+        return named_as_accepted(source, read_header(source.path))
     except DicomNodeError:
         return Dataset()
+
+
+def named_as_accepted(source: Source, header: Dataset) -> Dataset:
+    """Return a header of the source with the patient that an administrator accepted it as.
+
+    Raises UnreadableInstance where the instance that names the patient cannot be read.
+    """
+    if source.patient_path is None:
+        return header
+    return with_patient_of(header, read_header(source.patient_path))

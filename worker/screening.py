@@ -12,9 +12,10 @@ from typing import Protocol
 
 from pydicom import Dataset
 
-from db.outcomes import Grade, grade_word, percent
+from db.outcomes import Grade, Outcome, grade_word, percent
 from db.records import NewFinding, NewResultObject, PurgedInstance, purged_on
 from dicom_node.errors import UnreadableInstance
+from dicom_node.patient import PatientFacts, patient_facts
 from dicom_node.radiograph import (
     NotEligible,
     PixelLimits,
@@ -26,7 +27,14 @@ from models.classifier import Classification, Classifier
 from models.prediction import ModelIdentity
 from models.preprocessing import shows_nothing
 from worker.conclude import Verdict, conclude
-from worker.results import ClassifiedFrame, ResultWriter, Source, header_or_nothing
+from worker.patient_identity import DIFFERENT_PATIENTS, identities
+from worker.results import (
+    ClassifiedFrame,
+    ResultWriter,
+    Source,
+    header_or_nothing,
+    named_as_accepted,
+)
 
 LONGEST_DEVICE = 200
 BLANK = "the image is blank: a single shade"
@@ -43,6 +51,8 @@ class Screening:
     findings_by_source: tuple[tuple[NewFinding, ...], ...]
     """In the order of the sources: one per frame, or one that says why none was analysed."""
     results: tuple[NewResultObject, ...]
+    patients: tuple[PatientFacts, ...] = ()
+    """Of a study that is held: the different patients that its instances name."""
 
     @property
     def findings(self) -> tuple[NewFinding, ...]:
@@ -127,12 +137,16 @@ class Screener:
 
         Instances are taken one by one, so that a study of many large radiographs never is in
         memory at once. One that cannot be read is a finding with its reason, never an exception.
+        Instances that name different patients are held: nothing is analysed and nothing written.
         The result objects' paths are relative to `root`.
 
         Args:
             looked_at: the sources after `look_at`, where they were looked at before.
             retrospective: whether the results are to say that they were made for a sweep.
         """
+        held = held_for_identity(sources)
+        if held is not None:
+            return held
         writer = ResultWriter(
             self._classifier.bundle,
             study_instance_uid,
@@ -179,6 +193,10 @@ class Screener:
             radiographs = read(
                 source.path, limits=self._limits, scope=self._classifier.bundle.body_parts
             )
+            radiographs = [
+                replace(radiograph, reference=named_as_accepted(source, radiograph.reference))
+                for radiograph in radiographs
+            ]
         except NotEligible as error:
             return _not_analysed(source, str(error), unread=int(error.reason in UNREAD_REASONS))
         except UnreadableInstance as error:
@@ -234,6 +252,30 @@ def screening_of(looked_at: Sequence[Looked]) -> Screening:
     unread = sum(looked.unread for looked in looked_at)
     verdict = conclude(list(chain.from_iterable(findings)), unread=unread)
     return Screening(verdict, findings, ())
+
+
+def held_for_identity(sources: Sequence[Source]) -> Screening | None:
+    """Return the end of a study whose instances name different patients; None: they do not.
+
+    Instances whose file was purged or whose header cannot be read name nobody.
+    """
+    present = [source for source in sources if source.purged is None]
+    if len(present) < 2:
+        return None
+    headers = ((source, header_or_nothing(source)) for source in present)
+    found = identities(
+        (source.sop_instance_uid, patient_facts(header))
+        for source, header in headers
+        if "StudyInstanceUID" in header
+    )
+    if len(found) < 2:
+        return None
+    findings = tuple(
+        (NewFinding(source.sop_instance_uid, 0, analysed=False, reason=DIFFERENT_PATIENTS),)
+        for source in sources
+    )
+    verdict = Verdict(Outcome.NOT_ANALYSED, DIFFERENT_PATIENTS, None)
+    return Screening(verdict, findings, (), tuple(identity.patient for identity in found))
 
 
 def device_of(header: Dataset) -> str:

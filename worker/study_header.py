@@ -3,29 +3,28 @@
 A value that cannot be used is left out and never costs the study its outcome.
 """
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date
 
 from pydicom import Dataset
 
 from db.records import NewFinding, StudyHeader
 from db.study_headers import fold
+from dicom_node.patient import (
+    LONGEST,
+    PatientFacts,
+    date_of,
+    patient_facts,
+    printable,
+    shown_group,
+    text_of,
+)
 from dicom_node.study_elements import decode_elements, elements_of
-from worker.report.content import person_name
 from worker.results import Source, header_or_nothing
 from worklist.flags.content import FlagPatient, NameGroup
 
-LONGEST = 255
-"""Characters of a value; VRs allow fewer, peers send more."""
-
-_DATE = re.compile(r"(\d{4})[.]?(\d{2})[.]?(\d{2})")
-"""DA (PS3.5 6.2), and as ACR-NEMA 300 had it."""
 _REPRESENTATIONS = "AIP"
 """Of a name's groups, in DICOM's order, by HL7's letters."""
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Cn"})
 
 
 def first_header(sources: Sequence[Source]) -> Dataset | None:
@@ -44,14 +43,15 @@ def study_header(header: Dataset, findings: Sequence[NewFinding]) -> StudyHeader
     that are kept for a report without files.
     """
     elements = elements_of(header)
-    groups = [person_name(group) for group in _groups(header)]
+    patient = patient_facts(header)
+    groups = [shown_group(group) for group in patient.name_groups]
     body_parts = dict.fromkeys(printable(one.body_part_examined or "") for one in findings)
     return StudyHeader(
-        patient_name=next((name for name in groups if name), "")[:LONGEST],
+        patient_name=patient.name[:LONGEST],
         patient_name_folded=fold(" ".join(groups))[:LONGEST],
-        patient_id=text_of(header, "PatientID"),
-        patient_birth_date=date_of(header, "PatientBirthDate"),
-        patient_sex=text_of(header, "PatientSex").upper()[:16],
+        patient_id=patient.patient_id,
+        patient_birth_date=patient.birth_date,
+        patient_sex=patient.sex[:16],
         accession_number=text_of(header, "AccessionNumber"),
         study_date=date_of(header, "StudyDate"),
         study_description=text_of(header, "StudyDescription"),
@@ -68,46 +68,36 @@ def received_header(patient_and_study: bytes) -> StudyHeader:
     return replace(recorded, body_parts=body_part, elements=patient_and_study)
 
 
-def flag_patient(header: Dataset) -> FlagPatient:
-    """Who a message is about."""
-    groups = zip(_groups(header), _REPRESENTATIONS, strict=False)
-    names = [_name_group(group, letter) for group, letter in groups if group]
-    return FlagPatient(
-        names=tuple(names),
-        patient_id=text_of(header, "PatientID"),
-        issuer_of_patient_id=text_of(header, "IssuerOfPatientID"),
-        birth_date=date_of(header, "PatientBirthDate"),
-        sex=text_of(header, "PatientSex").upper(),
+def header_of_patients(header: StudyHeader, patients: Sequence[PatientFacts]) -> StudyHeader:
+    """Return the header of a study whose instances name different patients: it names them all.
+
+    No report can be made of it: its elements would name one of them.
+    """
+    names = [patient.name or "(no name)" for patient in patients]
+    folded = [group for patient in patients for group in map(shown_group, patient.name_groups)]
+    return replace(
+        header,
+        patient_name=" | ".join(names)[:LONGEST],
+        patient_name_folded=fold(" ".join(folded))[:LONGEST],
+        patient_id=" | ".join(patient.patient_id or "(no ID)" for patient in patients)[:LONGEST],
+        patient_birth_date=None,
+        patient_sex="",
+        elements=b"",
     )
 
 
-def text_of(header: Dataset, keyword: str) -> str:
-    """A value as one line; "" where there is none, or none that can be used."""
-    try:
-        return printable(str(header.get(keyword) or ""))
-    except Exception:  # pydicom converts when a value is used and raises whatever it provokes
-        return ""
-
-
-def date_of(header: Dataset, keyword: str) -> date | None:
-    """A day; None where there is none."""
-    found = _DATE.fullmatch(text_of(header, keyword))
-    try:
-        return date(*map(int, found.groups())) if found else None
-    except ValueError:
-        return None
-
-
-def printable(text: str) -> str:
-    """On one line, without control characters, at most LONGEST characters."""
-    spaced = " ".join(text.split())
-    return "".join(c for c in spaced if unicodedata.category(c) not in _UNPRINTABLE)[:LONGEST]
-
-
-def _groups(header: Dataset) -> list[str]:
-    """A name's component groups: alphabetic, ideographic, phonetic (PS3.5 6.2.1.2)."""
-    groups = text_of(header, "PatientName").split("=")[:3]
-    return [group if group.strip(" ^") else "" for group in groups]
+def flag_patient(header: Dataset) -> FlagPatient:
+    """Who a message is about."""
+    patient = patient_facts(header)
+    groups = zip(patient.name_groups, _REPRESENTATIONS, strict=False)
+    names = [_name_group(group, letter) for group, letter in groups if group]
+    return FlagPatient(
+        names=tuple(names),
+        patient_id=patient.patient_id,
+        issuer_of_patient_id=patient.issuer_of_patient_id,
+        birth_date=patient.birth_date,
+        sex=patient.sex,
+    )
 
 
 def _name_group(group: str, representation: str) -> NameGroup:

@@ -5,7 +5,13 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import Engine
 
-from worker.composition import make_cold_reader, open_database, pixel_limits, utc_now
+from worker.composition import (
+    make_cold_reader,
+    make_corrections,
+    open_database,
+    pixel_limits,
+    utc_now,
+)
 from worker.logs import configure_logging
 from worker.settings import Settings
 from worker.stopping import stop_on_signal
@@ -43,6 +49,7 @@ def make_parts(settings: Settings, engine: Engine) -> Parts:
         data_folder=data_folder,
         time_zone=settings.sweep.zone,
         viewer_url=settings.worklist.viewer_url,
+        corrector=make_corrections(settings, engine),
         sessions=_session_rules(settings),
         trusted_proxy=_trusted_proxy(settings),
     )

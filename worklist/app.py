@@ -14,6 +14,7 @@ from worklist.pages import (
     people,
     pictures,
     quality,
+    quarantine,
     sign_in,
     studies,
     study,
@@ -39,7 +40,7 @@ def make_app(parts: Parts) -> FastAPI:
     app.state.reading = Reading.over(parts)
     trouble.install(app)
     answer_refusals(app)
-    for page in (sign_in, studies, study, pictures, events, api, quality, people):
+    for page in (sign_in, studies, study, pictures, events, api, quality, people, quarantine):
         app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     protect(app)

@@ -70,7 +70,8 @@ def images_of(study: StudyDetail, pictures: Pictures) -> list[Image]:
     current = study.current
     shown = {} if current is None else heatmaps(current, pictures)
     ordered = sorted(
-        study.instances, key=lambda one: (one.series_instance_uid, one.sop_instance_uid)
+        (instance for instance in study.instances if instance.discarded_at is None),
+        key=lambda one: (one.series_instance_uid, one.sop_instance_uid),
     )
     return [
         Image(

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
+from worklist.corrections import Corrector
 from worklist.people.throttle import SignInThrottle
 
 
@@ -66,6 +67,7 @@ class Parts:
     """Of the site: what times are shown in."""
     viewer_url: str
     """Template of a link into the hospital's viewer, with {study_instance_uid}; "": none."""
+    corrector: Corrector
     sessions: SessionRules
     trusted_proxy: TrustedProxy | None
     throttle: SignInThrottle = field(default_factory=SignInThrottle)

@@ -30,6 +30,7 @@ from db.tables import Analysis, Finding, Instance, Study, StudyHeader, Sweep
 from db.worklist import Worklist
 from db.worklist_records import ModelLabel, Position, WorklistFilter
 from dicom_node.radiograph import PixelLimits, read_radiographs
+from tests.correctors import corrector_over
 from tests.servers.postgresql import private_postgresql
 from tests.servers.web import serve
 from tests.worklist_people import session_cookie
@@ -267,6 +268,7 @@ def make_site(engine: Engine) -> FastAPI:
         data_folder=Path(),
         time_zone=ZoneInfo("Europe/Berlin"),
         viewer_url="",
+        corrector=corrector_over(engine, utc_now, Path()),
         sessions=rules,
         trusted_proxy=None,
     )

@@ -38,6 +38,7 @@ from worker.batches import MOST_HELD, BatchReader
 from worker.composition import open_spool
 from worker.flags import NEVER, NOT_SENT, REPORTED, TOO_OLD
 from worker.intake import Intake
+from worker.patient_identity import DIFFERENT_PATIENTS
 from worker.queues import queue_depth
 from worker.screening import Screener
 from worker.settings import (
@@ -66,14 +67,16 @@ class Backlog:
     engine: Engine
     sweep_id: int = 0
 
-    def fetch(self, *studies: str, instances: int = 1, delivers: bool = True) -> list[str]:
-        """Study UIDs of phantoms, as a sweep takes them in."""
+    def fetch(
+        self, *studies: str, instances: int = 1, delivers: bool = True, patients: int = 1
+    ) -> list[str]:
+        """Study UIDs of phantoms of so many patients each, as a sweep takes them in."""
         begun = self.sweeps.begin(
             NewSweep("archive", "", Selection(delivers=delivers).to_json(), "tests")
         )
         assert begun is not None
         self.sweep_id = begun.id
-        return [self._fetch(study, instances) for study in studies]
+        return [self._fetch(study, instances, patients) for study in studies]
 
     def screen(self, screener: Screener, readers: int = 2) -> None:
         """All that is queued, in one batch."""
@@ -99,7 +102,7 @@ class Backlog:
     def outcomes(self, uids: Sequence[str]) -> list[Outcome | None]:
         return [self.study(uid).outcome for uid in uids]
 
-    def _fetch(self, study: str, instances: int) -> str:
+    def _fetch(self, study: str, instances: int, patients: int) -> str:
         phantoms = [write_phantom(self.folder, study, n) for n in range(1, instances + 1)]
         uid = phantoms[0].study_instance_uid
         self.sweeps.record_search(self.sweep_id, [Candidate(uid)], "", searched=True)
@@ -111,7 +114,11 @@ class Backlog:
         self.sweeps.begin_fetch(item.id, instances, self.clock() + LEASE)
         spool = open_spool(self.settings)
         intake = Intake(self.ledger, spool, self.settings.data_folder)
-        for phantom in phantoms:
+        for number, phantom in enumerate(phantoms):
+            if number % patients:
+                dataset = dcmread(phantom.path)
+                dataset.PatientID = f"PATIENT-{number % patients}"
+                dataset.save_as(phantom.path)
             spooled = spool.write(phantom.path.read_bytes())
             intake.register(describe_file(spooled.path, "ARCHIVE"))
         self.sweeps.end_fetch(item.id, instances)
@@ -128,6 +135,14 @@ def backlog(tmp_path: Path, ledger_engine: Engine) -> Backlog:
     clock = ManualClock()
     ledger, sweeps = Ledger(ledger_engine, clock), Sweeps(ledger_engine, clock)
     return Backlog(settings, ledger, sweeps, clock, tmp_path / "in", ledger_engine)
+
+
+def test_a_study_of_two_patients_is_held_whoever_brought_it(backlog: Backlog) -> None:
+    (held,) = backlog.fetch("two patients", instances=2, patients=2)
+    backlog.screen(screener_of(LIKELY))
+    study = backlog.study(held)
+    assert (study.outcome, study.reason) == (Outcome.NOT_ANALYSED, DIFFERENT_PATIENTS)
+    assert study.results == ()
 
 
 def test_each_study_of_a_batch_has_its_own_outcome(backlog: Backlog) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, uid
 from sqlalchemy import Engine
 from structlog.testing import capture_logs
 
@@ -50,11 +50,12 @@ class Reception:
     def with_ledger(self, ledger: Ledger) -> "Reception":
         return Reception(self.folder, ledger)
 
-    def write(self, dataset: Dataset) -> Path:
+    def write(self, dataset: Dataset, transfer_syntax: str = uid.ExplicitVRLittleEndian) -> Path:
         """The data set as a file of a sender."""
         folder = self.folder / "in"
         folder.mkdir(exist_ok=True)
-        return write_instance(dataset, folder / f"{len(list(folder.iterdir()))}.dcm")
+        path = folder / f"{len(list(folder.iterdir()))}.dcm"
+        return write_instance(dataset, path, transfer_syntax)
 
     def spooled(self, dataset: Dataset, age_s: float = 2 * ORPHAN_AGE_S) -> ReceivedInstance:
         """The data set as a file that lies in the spool, without a row."""
@@ -62,7 +63,9 @@ class Reception:
         age(path, age_s)
         return describe_file(path, "MODALITY")
 
-    def send(self, dataset: Dataset) -> StoreResult:
+    def send(
+        self, dataset: Dataset, transfer_syntax: str = uid.ExplicitVRLittleEndian
+    ) -> StoreResult:
         """C-STORE by a real association to a listener whose sink is the intake."""
         scp = StorageScp(
             ae_title="SCREEN",
@@ -74,7 +77,10 @@ class Reception:
         with scp:
             remote = RemoteAE("SCREEN", "127.0.0.1", scp.port)
             (result,) = send_instances(
-                remote, [self.write(dataset)], calling_ae_title="MODALITY", timeout_s=20
+                remote,
+                [self.write(dataset, transfer_syntax)],
+                calling_ae_title="MODALITY",
+                timeout_s=20,
             )
         return result
 
@@ -153,6 +159,26 @@ def test_other_bytes_under_a_known_uid_go_to_quarantine(reception: Reception) ->
         "critical"
     ]
     assert "Canary" not in str(logs)
+
+
+def test_the_same_data_set_in_implicit_vr_is_a_duplicate(reception: Reception) -> None:
+    reception.send(radiograph_dataset())
+    stored = reception.files()
+
+    assert reception.send(radiograph_dataset(), uid.ImplicitVRLittleEndian).status == 0x0000
+
+    assert reception.files() == stored
+    assert reception.quarantined() == []
+
+
+def test_other_demographics_in_implicit_vr_are_a_conflict(reception: Reception) -> None:
+    reception.send(radiograph_dataset())
+    corrected = radiograph_dataset()
+    corrected.PatientName = "Corrected^Name"
+
+    assert reception.send(corrected, uid.ImplicitVRLittleEndian).status == 0x0111
+
+    assert len(reception.quarantined()) == 1
 
 
 def test_our_own_result_that_comes_back_opens_no_study(reception: Reception) -> None:

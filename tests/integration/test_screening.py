@@ -18,6 +18,7 @@ from tests.radiographs import write_phantom
 from tests.scoped_model import EdgeNetwork, bundle_that_knows_limbs, draw_limb
 from tests.unit.dicom_node.instances import put_pixels, radiograph_dataset, write_instance
 from training.foreign_pictures import draw_foreign
+from worker.patient_identity import DIFFERENT_PATIENTS
 from worker.results import Source
 from worker.screening import FOREIGN, Screener, Screening
 
@@ -295,3 +296,21 @@ def test_a_blank_radiograph_is_never_negative(tmp_path: Path) -> None:
     screening = screen(screener_of(NEGATIVE), tmp_path, blank)
     assert screening.verdict.outcome is Outcome.NOT_ANALYSED
     assert "blank" in screening.verdict.reason
+
+
+def test_instances_of_different_patients_leave_no_file(tmp_path: Path) -> None:
+    first, second = radiograph_dataset(1), radiograph_dataset(2)
+    second.PatientID = "ANOTHER"
+    paths = [
+        write_instance(first, tmp_path / "first.dcm"),
+        write_instance(second, tmp_path / "second.dcm"),
+    ]
+
+    screening = screen(screener_of(LIKELY), tmp_path, *paths)
+
+    assert screening.verdict.outcome is Outcome.NOT_ANALYSED
+    assert screening.verdict.reason == DIFFERENT_PATIENTS
+    assert [finding.reason for finding in screening.findings] == [DIFFERENT_PATIENTS] * 2
+    assert [patient.patient_id for patient in screening.patients] == ["PHANTOM", "ANOTHER"]
+    assert screening.results == ()
+    assert not (tmp_path / FOLDER).exists()

@@ -14,6 +14,7 @@ from db.session import make_engine, upgrade
 from db.states import Role
 from db.worklist_records import PAGE_SIZE
 from tests.bench.worklist import fill
+from tests.correctors import corrector_over
 from tests.integration.worklist_site import NoPictures
 from tests.servers.web import serve
 from tests.worklist_people import begin_session
@@ -46,6 +47,7 @@ def described(
         data_folder=folder,
         time_zone=ZoneInfo("Europe/Berlin"),
         viewer_url="",
+        corrector=corrector_over(engine, utc_now, folder),
         sessions=SessionRules(HOUR, HOUR, 5, HOUR, secure_cookies=False),
         trusted_proxy=None,
     )

@@ -24,6 +24,7 @@ from db.states import ReviewOutcome, Role, StudyState
 from db.study_headers import fold
 from db.tables import AuditEvent, StudyHeader, StudyOpening
 from dicom_node.errors import UnreadableInstance
+from tests.correctors import corrector_over
 from tests.servers.web import serve
 from tests.unit.db.ledger_factories import (
     Bench,
@@ -97,6 +98,7 @@ class Site:
             data_folder=folder,
             time_zone=ZoneInfo("Europe/Berlin"),
             viewer_url="https://viewer.example/{study_instance_uid}",
+            corrector=corrector_over(engine, self.bench.clock, folder),
             sessions=SessionRules(timedelta(1), timedelta(1), 5, timedelta(1), False),
             trusted_proxy=None,
         )

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 from db.accounts import AccountRecord, Accounts
 from db.audit import AuditRecord, Trail, Wanted
 from db.states import Role
+from tests.correctors import corrector_over
 from tests.unit.db.ledger_factories import ManualClock
 from worklist.app import make_app
 from worklist.parts import Parts, SessionRules, TrustedProxy
@@ -71,6 +72,7 @@ class Site:
             data_folder=self.folder,
             time_zone=ZoneInfo("Europe/Berlin"),
             viewer_url="",
+            corrector=corrector_over(self.engine, self.clock, self.folder),
             sessions=self.rules,
             trusted_proxy=self.proxy,
         )

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
+from tests.correctors import corrector_over
 from tests.worklist_people import session_cookie
 from worker.composition import utc_now
 from worklist.app import make_app
@@ -31,6 +32,7 @@ def app_of(
         data_folder=folder,
         time_zone=ZoneInfo(zone),
         viewer_url="",
+        corrector=corrector_over(engine, clock, folder),
         sessions=SessionRules(timedelta(1), timedelta(1), 5, timedelta(1), secure_cookies=False),
         trusted_proxy=None,
     )

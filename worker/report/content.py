@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
-from pydicom.valuerep import PersonName
 
 from db.outcomes import Grade
+from dicom_node.patient import date_of, shown_group, text_of
 from models.bundle import ModelBundle
 from worker.model_card import performance, region_points
 from worker.report.parts import ReportHeader, ReportImage, ReportModel
@@ -14,14 +14,14 @@ from worker.report.parts import ReportHeader, ReportImage, ReportModel
 def report_header(reference: Dataset) -> ReportHeader:
     """Patient and study as the source states them; "" where it does not."""
     return ReportHeader(
-        patient_name=person_name(reference.get("PatientName")),
+        patient_name=person_name(text_of(reference, "PatientName")),
         patient_id=_text(reference, "PatientID"),
         patient_birth_date=_date(reference, "PatientBirthDate"),
         patient_sex=_text(reference, "PatientSex"),
         accession_number=_text(reference, "AccessionNumber"),
         study_date=_date(reference, "StudyDate"),
         study_description=_text(reference, "StudyDescription"),
-        referring_physician_name=person_name(reference.get("ReferringPhysicianName")),
+        referring_physician_name=person_name(text_of(reference, "ReferringPhysicianName")),
         institution_name=_text(reference, "InstitutionName"),
         study_instance_uid=_text(reference, "StudyInstanceUID"),
     )
@@ -73,25 +73,17 @@ def report_model(bundle: ModelBundle) -> ReportModel:
     )
 
 
-def person_name(value: PersonName | str | None) -> str:
+def person_name(value: str | None) -> str:
     """ "Family, Given Middle" per component group (PS3.5 6.2.1.2), groups joined by " / "."""
-    groups = [_group(group) for group in str(value or "").split("=")]
+    groups = [shown_group(group) for group in (value or "").split("=")]
     return " / ".join(dict.fromkeys(group for group in groups if group))
 
 
-def _group(group: str) -> str:
-    family, _, rest = group.partition("^")
-    given = " ".join(part for part in rest.split("^")[:2] if part.strip())
-    return ", ".join(part.strip() for part in (family, given) if part.strip())
-
-
 def _text(dataset: Dataset, keyword: str) -> str:
-    return str(dataset.get(keyword) or "").strip()
+    return text_of(dataset, keyword)
 
 
 def _date(dataset: Dataset, keyword: str) -> str:
     """ISO form of a DA value (PS3.5 6.2); shown as it is if it is no such value."""
-    stated = _text(dataset, keyword)
-    if len(stated) == 8 and stated.isdigit():
-        return f"{stated[:4]}-{stated[4:6]}-{stated[6:]}"
-    return stated
+    stated = date_of(dataset, keyword)
+    return _text(dataset, keyword) if stated is None else stated.isoformat()

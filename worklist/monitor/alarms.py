@@ -44,6 +44,7 @@ class Kind(StrEnum):
     DISK_FULL = "disk-full"
     QUARANTINE = "quarantine"
     BUNDLE_MISSING = "bundle-missing"
+    IDENTITY_CONFLICT = "identity-conflict"
 
 
 OF_THE_LEDGER = frozenset(
@@ -54,6 +55,7 @@ OF_THE_LEDGER = frozenset(
         Kind.STUDIES_FAILED,
         Kind.DEAD_LETTERS,
         Kind.CIRCUIT_OPEN,
+        Kind.IDENTITY_CONFLICT,
     }
 )
 """Not known while the ledger is away: they stay as they were."""
@@ -175,9 +177,9 @@ def _of_the_system(snapshot: Snapshot) -> Iterator[Trouble]:
             Kind.QUARANTINE,
             Severity.WARNING,
             f"{_count(snapshot.quarantine.files, 'file')} in quarantine.",
-            "Look at spool/quarantine in the data folder and at the log's events of these file "
-            "names: an instance came twice with different content, or cannot be read. Move them "
-            "away once that is understood.",
+            "An instance came twice with different content, for example corrected demographics, "
+            "or cannot be read. Compare and decide: `fracture-screen quarantine list`, `show`, "
+            "`accept` or `discard`, or the worklist's page Quarantine.",
         )
 
 
@@ -192,6 +194,15 @@ def _of_progress(
             f"{_told(limits.waiting)}.",
             "Check that a screening worker runs (`fracture-screen work --queue triage`) and what "
             "its log says; if it is busy, start another one.",
+        )
+    if standing.identity_conflicts:
+        yield Trouble(
+            Kind.IDENTITY_CONFLICT,
+            Severity.CRITICAL,
+            f"{_count(standing.identity_conflicts, 'study', 'studies')} held: instances of "
+            "different patients under one Study Instance UID.",
+            "Nothing of them is sent. `fracture-screen study held` lists them, `study identities` "
+            "shows who is in one, and `study resolve` or its page says whose study it is.",
         )
     undispatched = standing.oldest_undispatched_since
     if _too_long(now, undispatched, limits.dispatch, Kind.DISPATCH_STALLED, raised):

@@ -1,11 +1,12 @@
 """`/studies/{uid}`: one study with its pictures, and the reader's answer about each image."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, HTTPException, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from db.errors import CorrectionRefused
 from db.ledger import Ledger
 from db.outcomes import Outcome
 from db.records import purged_on
@@ -13,6 +14,7 @@ from db.reviews import NewReview
 from db.states import ReviewOutcome
 from db.worklist_records import StudyDetail
 from worklist import words
+from worklist.corrections import StudyIdentities
 from worklist.feedback import BOX, AnswerRefused, box_of_form, choices_for, review_of
 from worklist.images import OVERLAY, REPORT, Image, heatmaps, images_of, result_of_kind
 from worklist.pages.reading import InReach, Reading
@@ -72,6 +74,29 @@ def retry(request: Request, reading: InReach, who: Admin, study_instance_uid: Ui
     details = {"address": client_address(request)}
     if not Ledger(parts.engine, parts.clock).retry_failed(study_instance_uid, who.name, details):
         raise RequestRefused(409, "The study is not failed any more: open it again.", who)
+    return RedirectResponse(f"/studies/{study_instance_uid}", 303)
+
+
+@router.post("/studies/{study_instance_uid}/identities", dependencies=[CsrfChecked])
+def resolve(
+    request: Request,
+    reading: InReach,
+    who: Admin,
+    study_instance_uid: Uid,
+    keep: Annotated[str, Form(max_length=64, pattern=r"^[0-9.]+$")],
+    others: Annotated[Literal["discard", "accept"], Form()],
+) -> Response:
+    """Says whose study it is; then the study again."""
+    try:
+        reading.parts.corrector.resolve(
+            study_instance_uid,
+            keep,
+            same_patient=others == "accept",
+            actor=who.name,
+            details={"address": client_address(request)},
+        )
+    except CorrectionRefused as refusal:
+        raise RequestRefused(409, f"Not done: {refusal}.", who) from None
     return RedirectResponse(f"/studies/{study_instance_uid}", 303)
 
 
@@ -157,6 +182,7 @@ def _page(
         result_names=_result_names(reading, study, images),
         report=None if current is None else result_of_kind(current, REPORT),
         purged_on=purged_on,
+        identities=_identities(reading, study),
         viewer_link=viewer_link(reading.parts.viewer_url, study.study_instance_uid),
         words=words,
     )
@@ -174,6 +200,13 @@ def _missing_files(reading: Reading, study: StudyDetail) -> frozenset[str]:
         for one in study.instances
         if one.purged_at is None and not (reading.parts.data_folder / one.path).is_file()
     )
+
+
+def _identities(reading: Reading, study: StudyDetail) -> StudyIdentities | None:
+    """Who is in a study that is held; None: it is not, and no file is read for it."""
+    if study.current is None or not study.current.identity_conflict:
+        return None
+    return reading.parts.corrector.identities(study.study_instance_uid)
 
 
 def viewer_link(template: str, study_instance_uid: str) -> str:

@@ -73,6 +73,8 @@ ACTIONS: Mapping[str, Kind] = MappingProxyType(
         "opened study": _ACCESS,
         "reviewed": _ACCESS,
         RETRIED_STUDY: _ACCESS,
+        "resolved identities": _ACCESS,
+        "accepted from quarantine": _ACCESS,
         "exported reviews": _EXPORT,
         "reviews export": _EXPORT,
         VIEWED_TRAIL: _LOG_USED,

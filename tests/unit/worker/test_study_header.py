@@ -128,6 +128,14 @@ def test_the_components_of_a_name_reach_a_message_apart(tmp_path: Path) -> None:
     assert (second.family, second.given, second.representation) == ("漢", "字", "I")
 
 
+def test_several_values_of_an_identifier_reach_worklist_and_message_as_sent() -> None:
+    dataset = radiograph_dataset()
+    dataset.PatientID = dataset.AccessionNumber = ["12345", "12346"]
+    header = study_header(dataset, ())
+    assert header.patient_id == header.accession_number == "12345\\12346"
+    assert flag_patient(dataset).patient_id == "12345\\12346"
+
+
 def test_a_radiograph_speaks_for_the_study_before_any_other_instance(tmp_path: Path) -> None:
     other = radiograph_dataset(2)
     other.SOPClassUID, other.PatientName = "1.2.840.10008.5.1.4.1.1.7", "Other^Object"

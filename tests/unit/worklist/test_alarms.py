@@ -36,6 +36,7 @@ TROUBLED = {
     Kind.DISK_FULL: {"disk_free": 400 * MIB},
     Kind.QUARANTINE: {"quarantine": Folder(2, 100)},
     Kind.BUNDLE_MISSING: {"missing_bundles": ("net-2.0",)},
+    Kind.IDENTITY_CONFLICT: {"standing": make_standing(identity_conflicts=1)},
 }
 
 

@@ -23,6 +23,14 @@ from dicom_node.grey_values import displayed_values
 from dicom_node.header import parse_file, read_header
 from dicom_node.result_file import is_own_result
 from dicom_node.sop_classes import RADIOGRAPH_SOP_CLASSES
+from dicom_node.stated_body_part import (
+    GENERIC_REGIONS,
+    BodyPart,
+    SiteWords,
+    covered_regions,
+    read_body_part,
+    stated_value,
+)
 
 __all__ = [
     "NotEligible",
@@ -63,7 +71,7 @@ class Radiograph:
 
     `pixels`: float32 (rows, columns) in [0, 1], bone bright. `frame_number` counts from 1.
     `body_part_examined`, `laterality` (R, L, B, U) and `view_position` are upper-case, empty where
-    not stated. `pixel_spacing`: mm between rows and between columns, calibrated (0028,0030) or else
+    not stated; `body_part` is what all of the header says of it. `pixel_spacing`: mm between rows and between columns, calibrated (0028,0030) or else
     at the detector (0018,1164). `reference`: the header, without pixels and private attributes.
     """
 
@@ -75,6 +83,7 @@ class Radiograph:
     view_position: str
     pixel_spacing: tuple[float, float] | None
     reference: Dataset
+    body_part: BodyPart = BodyPart()
 
 
 class Reason(StrEnum):
@@ -90,7 +99,10 @@ class Reason(StrEnum):
     """Made by this product: analysing it would loop."""
 
     OUTSIDE_SCOPE = "body part outside the model's scope"
-    """Body Part Examined (0018,0015) is stated and the model doesn't cover it."""
+    """The header says surely that it shows no limb: chest, skull, spine, for example."""
+
+    LIMB_NOT_COVERED = "limb that the model does not cover"
+    """The header names a limb, and the model in use is for others."""
 
     TOO_LARGE = "larger than the limits set"
     """More rows, columns, frames or bytes than `PixelLimits` allow."""
@@ -125,23 +137,28 @@ class PixelLimits:
 
 
 def read_radiographs(
-    path: Path, *, limits: PixelLimits, scope: Collection[str]
+    path: Path,
+    *,
+    limits: PixelLimits,
+    scope: Collection[str] | None,
+    site_words: SiteWords | None = None,
 ) -> list[Radiograph]:
     """Every frame of a CR or DX instance, in order.
 
-    `scope`: upper-case Body Part Examined terms that the model covers; an instance that states none
-    is eligible. Raises NotEligible with the reason, or UnreadableInstance when the file cannot be
-    parsed or its header contradicts itself.
+    `scope`: upper-case Body Part Examined terms that the model covers, None: any; an instance is
+    left out only where its header says surely that it shows something else. `site_words` are the
+    site's own, see `dicom_node.stated_body_part`. Raises NotEligible with the reason, or
+    UnreadableInstance when the file cannot be parsed or its header contradicts itself.
     """
     try:
         header = read_header(path)
-        _require_radiograph(header, scope)
+        _require_radiograph(header, scope, site_words)
         _require_within_limits(header, limits)
         dataset = parse_file(path, stop_before_pixels=False)
         # Again: what follows the pixels may have changed what is decoded.
         _require_within_limits(dataset, limits)
         frames = [displayed_values(stored, dataset) for stored in _decoded_frames(dataset)]
-        return radiographs_from(header, frames)
+        return radiographs_from(header, frames, site_words)
     except (DicomNodeError, MemoryError):
         raise
     except RecursionError as error:
@@ -153,7 +170,11 @@ def read_radiographs(
         raise UnreadableInstance(f"{path.name}: malformed attribute ({kind})") from None
 
 
-def radiographs_from(header: Dataset, frames: Sequence[NDArray[np.float32]]) -> list[Radiograph]:
+def radiographs_from(
+    header: Dataset,
+    frames: Sequence[NDArray[np.float32]],
+    site_words: SiteWords | None = None,
+) -> list[Radiograph]:
     """One Radiograph per frame of normalised pixels; `header` becomes their reference.
 
     Raises UnreadableInstance when the header has no SOP Instance UID.
@@ -162,34 +183,48 @@ def radiographs_from(header: Dataset, frames: Sequence[NDArray[np.float32]]) -> 
     if not sop_instance_uid:
         raise UnreadableInstance("the data set has no SOP Instance UID (0008,0018)")
     reference = _without_private_attributes(header)
+    body_part = read_body_part(header, site_words)
     return [
         Radiograph(
             pixels=pixels,
             sop_instance_uid=sop_instance_uid,
             frame_number=frame_number,
-            body_part_examined=_term(header, "BodyPartExamined"),
+            body_part_examined=stated_value(header),
             laterality=_term(header, "ImageLaterality") or _term(header, "Laterality"),
             view_position=_term(header, "ViewPosition"),
             pixel_spacing=_pixel_spacing(header),
             reference=reference,
+            body_part=body_part,
         )
         for frame_number, pixels in enumerate(frames, start=1)
     ]
 
 
-def _require_radiograph(header: Dataset, scope: Collection[str]) -> None:
+def _require_radiograph(
+    header: Dataset, scope: Collection[str] | None, site_words: SiteWords | None
+) -> None:
     if is_own_result(header):
         raise NotEligible(Reason.OWN_RESULT)
     sop_class_uid = uid.UID(_text(header, "SOPClassUID"))
     if sop_class_uid not in RADIOGRAPH_SOP_CLASSES:
         raise NotEligible(Reason.NOT_CR_OR_DX, sop_class_uid.name or "no SOP Class UID")
-    body_part = _term(header, "BodyPartExamined")
-    if body_part and body_part not in scope:
-        raise NotEligible(Reason.OUTSIDE_SCOPE, body_part)
+    if scope is not None:
+        _require_body_part(read_body_part(header, site_words), stated_value(header), scope)
     photometric = _term(header, "PhotometricInterpretation")
     samples = header.get("SamplesPerPixel") or 1
     if photometric and (not photometric.startswith("MONOCHROME") or samples != 1):
         raise NotEligible(Reason.NOT_GREYSCALE, photometric)
+
+
+def _require_body_part(stated: BodyPart, term: str, scope: Collection[str]) -> None:
+    """Raise NotEligible where the header surely names what the model is not for."""
+    covered = covered_regions(scope)
+    if term in covered or covered.intersection((*stated.limbs, *stated.elsewhere)):
+        return
+    if stated.surely_elsewhere:
+        raise NotEligible(Reason.OUTSIDE_SCOPE, stated.said)
+    if stated.limbs and not stated.limbs & GENERIC_REGIONS:
+        raise NotEligible(Reason.LIMB_NOT_COVERED, ", ".join(sorted(stated.limbs)))
 
 
 def _require_within_limits(header: Dataset, limits: PixelLimits) -> None:

@@ -83,7 +83,9 @@ class BoundedReader:
             raise _error_from(answer, self._memory_bytes)
         # The child has parsed the same header within its limits just now.
         frames = _frames(answer["shapes"], descriptor)
-        return radiographs_from(read_header(path), frames, self._site_words)
+        return radiographs_from(
+            read_header(path), frames, answer["notes"], site_words=self._site_words
+        )
 
     def start(self) -> None:
         """Start the child now, so that the first instance does not wait for it."""

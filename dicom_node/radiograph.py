@@ -73,6 +73,8 @@ class Radiograph:
     `body_part_examined`, `laterality` (R, L, B, U) and `view_position` are upper-case, empty where
     not stated; `body_part` is what all of the header says of it. `pixel_spacing`: mm between rows and between columns, calibrated (0028,0030) or else
     at the detector (0018,1164). `reference`: the header, without pixels and private attributes.
+    `notes`: what a reader should know of how the image was read, in plain sentences that hold no
+    patient data, such as a contradiction in its header.
     """
 
     pixels: NDArray[np.float32]
@@ -83,6 +85,7 @@ class Radiograph:
     view_position: str
     pixel_spacing: tuple[float, float] | None
     reference: Dataset
+    notes: tuple[str, ...] = ()
     body_part: BodyPart = BodyPart()
 
 
@@ -158,7 +161,7 @@ def read_radiographs(
         # Again: what follows the pixels may have changed what is decoded.
         _require_within_limits(dataset, limits)
         frames = [displayed_values(stored, dataset) for stored in _decoded_frames(dataset)]
-        return radiographs_from(header, frames, site_words)
+        return radiographs_from(header, frames, site_words=site_words)
     except (DicomNodeError, MemoryError):
         raise
     except RecursionError as error:
@@ -173,9 +176,13 @@ def read_radiographs(
 def radiographs_from(
     header: Dataset,
     frames: Sequence[NDArray[np.float32]],
+    notes: Sequence[str] = (),
+    *,
     site_words: SiteWords | None = None,
 ) -> list[Radiograph]:
-    """One Radiograph per frame of normalised pixels; `header` becomes their reference.
+    """Return a Radiograph per frame of normalised pixels; `header` becomes their reference.
+
+    `notes` are those of every frame.
 
     Raises UnreadableInstance when the header has no SOP Instance UID.
     """
@@ -184,6 +191,8 @@ def radiographs_from(
         raise UnreadableInstance("the data set has no SOP Instance UID (0008,0018)")
     reference = _without_private_attributes(header)
     body_part = read_body_part(header, site_words)
+    if body_part.contradiction:
+        notes = tuple(dict.fromkeys((*notes, body_part.contradiction)))
     return [
         Radiograph(
             pixels=pixels,
@@ -194,6 +203,7 @@ def radiographs_from(
             view_position=_term(header, "ViewPosition"),
             pixel_spacing=_pixel_spacing(header),
             reference=reference,
+            notes=tuple(notes),
             body_part=body_part,
         )
         for frame_number, pixels in enumerate(frames, start=1)

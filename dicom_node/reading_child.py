@@ -66,7 +66,8 @@ def _answer(read: Read, request: Answer) -> tuple[Answer, int | None]:
             **({"site_words": request["site_words"]} if request["site_words"] else {}),
         )
         shapes = [one.pixels.shape for one in radiographs]
-        return {"kind": "radiographs", "shapes": shapes}, _share(
+        notes = list(radiographs[0].notes) if radiographs else []
+        return {"kind": "radiographs", "shapes": shapes, "notes": notes}, _share(
             [one.pixels for one in radiographs]
         )
     except NotEligible as error:

@@ -138,6 +138,11 @@ def limb_regions() -> tuple[str, ...]:
     return tuple(_document()["limb"])
 
 
+def is_word(text: str) -> bool:
+    """Whether a text has letters: only those are compared."""
+    return bool(_tokens(text))
+
+
 def covered_regions(scope: Iterable[str]) -> frozenset[str]:
     """The regions that a model's Body Part Examined terms stand for, and the terms themselves."""
     terms = {term.upper() for term in scope}
@@ -190,10 +195,18 @@ def _conclude(
     said = [
         *stated,
         *(table.read_code(*code[:3], is_of_image=True) for code in codes if code[3]),
-        *(table.read(name, text, is_of_image=of_image) for name, text, of_image in texts if of_image),
+        *(
+            table.read(name, text, is_of_image=of_image)
+            for name, text, of_image in texts
+            if of_image
+        ),
         table.read_view(view),
         *(table.read_code(*code[:3], is_of_image=False) for code in codes if not code[3]),
-        *(table.read(name, text, is_of_image=of_image) for name, text, of_image in texts if not of_image),
+        *(
+            table.read(name, text, is_of_image=of_image)
+            for name, text, of_image in texts
+            if not of_image
+        ),
     ]
     understood = tuple(one for each in said for one in each.understood)
     limbs = [one for one in understood if one.is_limb]

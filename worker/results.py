@@ -157,6 +157,7 @@ class ResultWriter:
                     grade=frame.grade,
                     picture=picture,
                     overlay=overlay,
+                    notes=frame.radiograph.notes,
                 )
             )
 

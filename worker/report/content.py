@@ -37,6 +37,7 @@ def report_image(
     reason: str = "",
     picture: npt.NDArray[np.uint8] | None = None,
     overlay: npt.NDArray[np.uint8] | None = None,
+    notes: tuple[str, ...] = (),
 ) -> ReportImage:
     """One line of the report's table; `number` counts the study's images from 1."""
     frame = f", frame {frame_number}" if _text(reference, "NumberOfFrames") not in ("", "1") else ""
@@ -52,6 +53,7 @@ def report_image(
         reason=reason,
         picture=picture,
         overlay=overlay,
+        notes=notes,
     )
 
 

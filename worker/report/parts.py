@@ -32,7 +32,7 @@ class ReportImage:
     `probability` is calibrated, in [0, 1], None when not analysed, and `reason` then says why.
     `picture` is uint8 grey (rows, columns), `overlay` uint8 RGB (rows, columns, 3), as
     worker.overlay draws them at one size; a radiograph below both operating points needs no
-    overlay.
+    overlay. `notes` are sentences on how the image was read.
     """
 
     label: str
@@ -46,6 +46,7 @@ class ReportImage:
     reason: str
     picture: npt.NDArray[np.uint8] | None
     overlay: npt.NDArray[np.uint8] | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

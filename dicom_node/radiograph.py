@@ -25,6 +25,7 @@ from dicom_node.result_file import is_own_result
 from dicom_node.sop_classes import RADIOGRAPH_SOP_CLASSES
 from dicom_node.stated_body_part import (
     GENERIC_REGIONS,
+    NOT_STATED,
     BodyPart,
     SiteWords,
     covered_regions,
@@ -71,8 +72,9 @@ class Radiograph:
 
     `pixels`: float32 (rows, columns) in [0, 1], bone bright. `frame_number` counts from 1.
     `body_part_examined`, `laterality` (R, L, B, U) and `view_position` are upper-case, empty where
-    not stated; `body_part` is what all of the header says of it. `pixel_spacing`: mm between rows and between columns, calibrated (0028,0030) or else
-    at the detector (0018,1164). `reference`: the header, without pixels and private attributes.
+    not stated; `body_part` is what all of the header says of it. `pixel_spacing`: mm between rows
+    and between columns, calibrated (0028,0030) or else at the detector (0018,1164). `reference`:
+    the header, without pixels and private attributes.
     `notes`: what a reader should know of how the image was read, in plain sentences that hold no
     patient data, such as a contradiction in its header.
     """
@@ -86,7 +88,7 @@ class Radiograph:
     pixel_spacing: tuple[float, float] | None
     reference: Dataset
     notes: tuple[str, ...] = ()
-    body_part: BodyPart = BodyPart()
+    body_part: BodyPart = NOT_STATED
 
 
 class Reason(StrEnum):

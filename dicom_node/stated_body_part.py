@@ -1,7 +1,7 @@
-"""What a header says of the body part: all its words and codes, read by the table beside this file.
+"""What a header says of the body part: its words and codes, read by the table beside this file.
 
-A radiograph is left out by its header only where the header surely shows something else than a limb.
-A word that nobody knows leaves nothing out. The table is `body_part_words.toml`; a site adds to it.
+A radiograph is left out by its header only where that surely says something else than a limb. An
+unknown word leaves nothing out. The table is `body_part_words.toml`; a site adds to it.
 """
 
 import re
@@ -91,19 +91,23 @@ class BodyPart:
     @property
     def said(self) -> str:
         """What says that it is elsewhere, in words: "CHEST (Study Description: chest)"."""
-        others = [one for one in self.understood if not one.is_limb]
-        by_region: dict[str, list[str]] = {}
-        for one in others:
-            known = by_region.setdefault(one.region, [])
-            told = f"{one.attribute}: {one.words}"
-            is_term = one.attribute == BODY_PART_EXAMINED and one.words.upper() == one.region
-            if not is_term and told not in known:
-                known.append(told)
+        told: dict[str, list[str]] = {}
+        for one in self.understood:
+            if not one.is_limb:
+                told.setdefault(one.region, []).append(f"{one.attribute}: {one.words}")
+        terms = {
+            one.region
+            for one in self.understood
+            if one.attribute == BODY_PART_EXAMINED and one.words.upper() == one.region
+        }
         return "; ".join(
-            f"{region} ({', '.join(told)})" if told else region
-            for region, told in by_region.items()
+            region if region in terms else f"{region} ({', '.join(dict.fromkeys(words))})"
+            for region, words in told.items()
         )
 
+
+NOT_STATED = BodyPart()
+"""Of a header that says nothing of it."""
 
 SiteWords = Mapping[str, str]
 """Word → region of a limb, NOT_A_LIMB or IGNORED: a site's own, stronger than the table's."""
@@ -195,18 +199,10 @@ def _conclude(
     said = [
         *stated,
         *(table.read_code(*code[:3], is_of_image=True) for code in codes if code[3]),
-        *(
-            table.read(name, text, is_of_image=of_image)
-            for name, text, of_image in texts
-            if of_image
-        ),
+        *(table.read(*text[:2], is_of_image=True) for text in texts if text[2]),
         table.read_view(view),
         *(table.read_code(*code[:3], is_of_image=False) for code in codes if not code[3]),
-        *(
-            table.read(name, text, is_of_image=of_image)
-            for name, text, of_image in texts
-            if not of_image
-        ),
+        *(table.read(*text[:2], is_of_image=False) for text in texts if not text[2]),
     ]
     understood = tuple(one for each in said for one in each.understood)
     limbs = [one for one in understood if one.is_limb]
@@ -251,8 +247,7 @@ def _all(said: _Said, *, is_limb: bool) -> bool:
 class _Table:
     """The words, phrases, beginnings, endings, views and codes, ready to be looked up."""
 
-    def __init__(self, document: Mapping[str, Any], site_words: Mapping[str, str]) -> None:
-        # Any: TOML
+    def __init__(self, document: Mapping[str, Any], site_words: SiteWords) -> None:  # Any: TOML
         self._phrases: dict[tuple[str, ...], _Meaning] = {}
         self._beginnings: dict[str, _Meaning] = {}
         self._endings: dict[str, _Meaning] = {}

@@ -28,7 +28,7 @@ from dicom_node.stated_body_part import (
     NOT_STATED,
     BodyPart,
     SiteWords,
-    covered_regions,
+    is_covered,
     read_body_part,
     stated_value,
 )
@@ -230,8 +230,7 @@ def _require_radiograph(
 
 def _require_body_part(stated: BodyPart, term: str, scope: Collection[str]) -> None:
     """Raise NotEligible where the header surely names what the model is not for."""
-    covered = covered_regions(scope)
-    if term in covered or covered.intersection((*stated.limbs, *stated.elsewhere)):
+    if is_covered(stated, term, scope):
         return
     if stated.surely_elsewhere:
         raise NotEligible(Reason.OUTSIDE_SCOPE, stated.said)

@@ -149,10 +149,20 @@ def is_word(text: str) -> bool:
 
 def covered_regions(scope: Iterable[str]) -> frozenset[str]:
     """The regions that a model's Body Part Examined terms stand for, and the terms themselves."""
-    terms = {term.upper() for term in scope}
+    return _covered_regions(frozenset(term.upper() for term in scope))
+
+
+@lru_cache(maxsize=8)
+def _covered_regions(terms: frozenset[str]) -> frozenset[str]:
     read = [read_words(term) for term in terms]
     named = {region for one in read for region in (*one.limbs, *one.elsewhere)}
     return frozenset(terms | named)
+
+
+def is_covered(stated: BodyPart, term: str, scope: Iterable[str]) -> bool:
+    """Whether a model's terms hold what a header names: `term` as stated, or one of its regions."""
+    covered = covered_regions(scope)
+    return term in covered or not covered.isdisjoint((*stated.limbs, *stated.elsewhere))
 
 
 def stated_value(header: Dataset) -> str:

@@ -303,7 +303,7 @@ def test_a_word_of_the_site_names_a_region_or_none(tmp_path: Path) -> None:
 def test_a_region_that_does_not_exist_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('[body_parts]\nKEZ = "HANDD"\n')
-    with pytest.raises(SettingsError, match="body_parts.*KEZ.*'HANDD'.*did you mean HAND"):
+    with pytest.raises(SettingsError, match=r"body_parts.*KEZ.*'HANDD'.*did you mean HAND"):
         load_settings(file)
     file.write_text('[body_parts]\n"12" = "HAND"\n')
     with pytest.raises(SettingsError, match="needs letters"):

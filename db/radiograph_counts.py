@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, Select, case, func, literal, select
-
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.session import reading

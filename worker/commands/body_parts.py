@@ -34,10 +34,7 @@ def body_parts(
 
     Exit code: 0 if every word is known, 1 if one is unknown, 2 if nothing could be read.
 
-    Examples:
-
-    `fracture-screen --config settings.toml body-parts`
-
+    Examples: `fracture-screen --config settings.toml body-parts`,
     `fracture-screen body-parts radiographs --json`
     """
     from db.radiograph_counts import RadiographCounts

@@ -117,7 +117,8 @@ TRAPS = (
     "ship, whip, chip, ribbon, caribbean, alarm, charm, legend, college, handicap, chestnut, "
     "chester, headache clinic, armada, footage, spineless, hipaa, tibet, C-Arm, C-Bogen, "
     "hand held, feet first, head first, Main Building, face, LONG, sein, ABD, EXT, PE, CARA, "
-    "iliac oblique, KÉZ, LÁB, xyz, Sacred Heart Hospital, Chest Clinic, dental clinic, AP, LAT, 12, II, R, ''"
+    "iliac oblique, KÉZ, LÁB, xyz, Sacred Heart Hospital, Chest Clinic, dental clinic, "
+    "AP, LAT, 12, II, R, ''"
 )
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from db.radiograph_counts import NotAnalysedShare
 from db.states import DeliveryState, StudyState
 from tests.unit.worklist.snapshots import (
     LIMITS,
@@ -36,6 +37,7 @@ TROUBLED = {
     Kind.DISK_FULL: {"disk_free": 400 * MIB},
     Kind.QUARANTINE: {"quarantine": Folder(2, 100)},
     Kind.BUNDLE_MISSING: {"missing_bundles": ("net-2.0",)},
+    Kind.NOT_ANALYSED: {"not_analysed": (NotAnalysedShare("sender CR1", 19, 20),)},
 }
 
 

@@ -132,7 +132,7 @@ class NewFinding:
     """1-based; 0 stands for the whole instance when none of its frames was read."""
     analysed: bool
     reason: str = ""
-    """Why it was not analysed; of an analysed one, notes on how it was read, mostly none."""
+    """Why it was not analysed; of one that was, what a reader should know of it, mostly nothing."""
     probability: float | None = None
     """Calibrated, in [0, 1]."""
     operating_point: str = ""

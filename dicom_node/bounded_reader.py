@@ -30,6 +30,7 @@ from dicom_node.radiograph import (
     read_header,
 )
 from dicom_node.reading_child import LARGEST_MESSAGE
+from dicom_node.stated_body_part import SiteWords
 
 _CHILD_MODULE = "dicom_node.reading_child"
 _START_DEADLINE_S = 60.0
@@ -46,7 +47,8 @@ class BoundedReader:
     """`read` is `read_radiographs` in another process. Safe to call from several threads, in turn.
 
     `timeout_s` seconds and `memory_bytes` of address space are what one instance may take.
-    `reader` names the function that reads, as "package.module:function".
+    `reader` names the function that reads, as "package.module:function". `site_words` are the
+    site's own words for body parts.
     """
 
     def __init__(
@@ -55,19 +57,24 @@ class BoundedReader:
         timeout_s: float,
         memory_bytes: int,
         reader: str = "dicom_node.radiograph:read_radiographs",
+        site_words: SiteWords | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._reader = reader
+        self._site_words = dict(site_words or {})
         self._child: _Child | None = None
         self._lock = threading.Lock()
 
-    def read(self, path: Path, *, limits: PixelLimits, scope: Collection[str]) -> list[Radiograph]:
+    def read(
+        self, path: Path, *, limits: PixelLimits, scope: Collection[str] | None
+    ) -> list[Radiograph]:
         """As `read_radiographs`; raises ReadingFailed when the limits or the child end it."""
         request = {
             "path": str(path.absolute()),
             "limits": asdict(limits),
-            "scope": sorted(scope),
+            "scope": None if scope is None else sorted(scope),
+            "site_words": self._site_words,
             "timeout_s": self._timeout_s,
         }
         with self._lock:
@@ -76,7 +83,9 @@ class BoundedReader:
             raise _error_from(answer, self._memory_bytes)
         # The child has parsed the same header within its limits just now.
         frames = _frames(answer["shapes"], descriptor)
-        return radiographs_from(read_header(path), frames, answer["notes"])
+        return radiographs_from(
+            read_header(path), frames, answer["notes"], site_words=self._site_words
+        )
 
     def start(self) -> None:
         """Start the child now, so that the first instance does not wait for it."""

@@ -56,7 +56,11 @@ class FoundSeries:
     series_instance_uid: str
     modality: str
     body_part_examined: str
+    """Upper-case, several values joined by a backslash."""
     institution_name: str
+    description: str = ""
+    study_description: str = ""
+    """Known of a file alone: a query for series has no such key (PS3.4 C.6.2.1)."""
 
 
 class Queries:
@@ -92,12 +96,14 @@ class Queries:
         query = _query("SERIES", StudyInstanceUID=study_instance_uid)
         for keyword in ("SeriesInstanceUID", "Modality", "BodyPartExamined", "InstitutionName"):
             setattr(query, keyword, "")
+        query.SeriesDescription = ""
         return [
             FoundSeries(
                 _text(answer, "SeriesInstanceUID"),
                 _text(answer, "Modality"),
-                _text(answer, "BodyPartExamined").upper(),
+                "\\".join(_texts(answer, "BodyPartExamined")).upper(),
                 _text(answer, "InstitutionName"),
+                _text(answer, "SeriesDescription"),
             )
             for answer in self._ask(query)
         ]

@@ -24,6 +24,15 @@ from dicom_node.grey_values import Note, displayed_values, grey_of_colour, store
 from dicom_node.header import parse_file, read_header
 from dicom_node.result_file import is_own_result
 from dicom_node.sop_classes import RADIOGRAPH_SOP_CLASSES
+from dicom_node.stated_body_part import (
+    GENERIC_REGIONS,
+    NOT_STATED,
+    BodyPart,
+    SiteWords,
+    is_covered,
+    read_body_part,
+    stated_value,
+)
 
 __all__ = [
     "NotEligible",
@@ -67,8 +76,9 @@ class Radiograph:
 
     `pixels`: float32 (rows, columns) in [0, 1], bone bright. `frame_number` counts from 1.
     `body_part_examined`, `laterality` (R, L, B, U) and `view_position` are upper-case, empty where
-    not stated. `pixel_spacing`: mm between rows and between columns, calibrated (0028,0030) or else
-    at the detector (0018,1164). `reference`: the header, without pixels and private attributes.
+    not stated; `body_part` is what all of the header says of it. `pixel_spacing`: mm between rows
+    and between columns, calibrated (0028,0030) or else at the detector (0018,1164). `reference`:
+    the header, without pixels and private attributes.
     `notes`: what a reader should know of how the image was read, in plain sentences that hold no
     patient data, such as a contradiction in its header.
     """
@@ -82,6 +92,7 @@ class Radiograph:
     pixel_spacing: tuple[float, float] | None
     reference: Dataset
     notes: tuple[str, ...] = ()
+    body_part: BodyPart = NOT_STATED
 
 
 class Reason(StrEnum):
@@ -97,7 +108,10 @@ class Reason(StrEnum):
     """Made by this product: analysing it would loop."""
 
     OUTSIDE_SCOPE = "body part outside the model's scope"
-    """Body Part Examined (0018,0015) is stated and the model doesn't cover it."""
+    """The header says surely that it shows no limb: chest, skull, spine, for example."""
+
+    LIMB_NOT_COVERED = "limb that the model does not cover"
+    """The header names a limb, and the model in use is for others."""
 
     TOO_LARGE = "larger than the limits set"
     """More rows, columns, frames or bytes than `PixelLimits` allow."""
@@ -132,24 +146,29 @@ class PixelLimits:
 
 
 def read_radiographs(
-    path: Path, *, limits: PixelLimits, scope: Collection[str]
+    path: Path,
+    *,
+    limits: PixelLimits,
+    scope: Collection[str] | None,
+    site_words: SiteWords | None = None,
 ) -> list[Radiograph]:
     """Every frame of a CR or DX instance, in order.
 
-    `scope`: upper-case Body Part Examined terms that the model covers; an instance that states none
-    is eligible. Raises NotEligible with the reason, or UnreadableInstance when the file cannot be
-    parsed or its header contradicts itself.
+    `scope`: upper-case Body Part Examined terms that the model covers, None: any; an instance is
+    left out only where its header says surely that it shows something else. `site_words` are the
+    site's own, see `dicom_node.stated_body_part`. Raises NotEligible with the reason, or
+    UnreadableInstance when the file cannot be parsed or its header contradicts itself.
     """
     try:
         header = read_header(path)
-        _require_radiograph(header, scope)
+        _require_radiograph(header, scope, site_words)
         _require_within_limits(header, limits)
         dataset = parse_file(path, stop_before_pixels=False)
         # Again: what follows the pixels may have changed what is decoded.
         _require_within_limits(dataset, limits)
         notes = mend_decimals(dataset)
         frames = [_grey_frame(frame, dataset, notes.append) for frame in _decoded_frames(dataset)]
-        return radiographs_from(header, frames, tuple(dict.fromkeys(notes)))
+        return radiographs_from(header, frames, tuple(dict.fromkeys(notes)), site_words=site_words)
     except (DicomNodeError, MemoryError):
         raise
     except RecursionError as error:
@@ -162,7 +181,11 @@ def read_radiographs(
 
 
 def radiographs_from(
-    header: Dataset, frames: Sequence[NDArray[np.float32]], notes: Sequence[str] = ()
+    header: Dataset,
+    frames: Sequence[NDArray[np.float32]],
+    notes: Sequence[str] = (),
+    *,
+    site_words: SiteWords | None = None,
 ) -> list[Radiograph]:
     """Return a Radiograph per frame of normalised pixels; `header` becomes their reference.
 
@@ -175,35 +198,50 @@ def radiographs_from(
         raise UnreadableInstance("the data set has no SOP Instance UID (0008,0018)")
     reference = _without_private_attributes(header)
     mend_decimals(reference)
+    body_part = read_body_part(header, site_words)
+    if body_part.contradiction:
+        notes = tuple(dict.fromkeys((*notes, body_part.contradiction)))
     return [
         Radiograph(
             pixels=pixels,
             sop_instance_uid=sop_instance_uid,
             frame_number=frame_number,
-            body_part_examined=_term(header, "BodyPartExamined"),
+            body_part_examined=stated_value(header),
             laterality=_term(header, "ImageLaterality") or _term(header, "Laterality"),
             view_position=_term(header, "ViewPosition"),
             pixel_spacing=_pixel_spacing(header),
             reference=reference,
             notes=tuple(notes),
+            body_part=body_part,
         )
         for frame_number, pixels in enumerate(frames, start=1)
     ]
 
 
-def _require_radiograph(header: Dataset, scope: Collection[str]) -> None:
+def _require_radiograph(
+    header: Dataset, scope: Collection[str] | None, site_words: SiteWords | None
+) -> None:
     if is_own_result(header):
         raise NotEligible(Reason.OWN_RESULT)
     sop_class_uid = uid.UID(_text(header, "SOPClassUID"))
     if sop_class_uid not in RADIOGRAPH_SOP_CLASSES:
         raise NotEligible(Reason.NOT_CR_OR_DX, sop_class_uid.name or "no SOP Class UID")
-    body_part = _term(header, "BodyPartExamined")
-    if body_part and body_part not in scope:
-        raise NotEligible(Reason.OUTSIDE_SCOPE, body_part)
+    if scope is not None:
+        _require_body_part(read_body_part(header, site_words), stated_value(header), scope)
     photometric = _term(header, "PhotometricInterpretation")
     samples = header.get("SamplesPerPixel") or 1
     if photometric and (photometric[:3], samples) not in _READ_PHOTOMETRICS:
         raise NotEligible(Reason.NOT_GREYSCALE, photometric)
+
+
+def _require_body_part(stated: BodyPart, term: str, scope: Collection[str]) -> None:
+    """Raise NotEligible where the header surely names what the model is not for."""
+    if is_covered(stated, term, scope):
+        return
+    if stated.surely_elsewhere:
+        raise NotEligible(Reason.OUTSIDE_SCOPE, stated.said)
+    if stated.limbs and not stated.limbs & GENERIC_REGIONS:
+        raise NotEligible(Reason.LIMB_NOT_COVERED, ", ".join(sorted(stated.limbs)))
 
 
 def _require_within_limits(header: Dataset, limits: PixelLimits) -> None:

@@ -62,7 +62,8 @@ def _answer(read: Read, request: Answer) -> tuple[Answer, int | None]:
         radiographs = read(
             Path(request["path"]),
             limits=PixelLimits(**request["limits"]),
-            scope=frozenset(request["scope"]),
+            scope=None if request["scope"] is None else frozenset(request["scope"]),
+            **({"site_words": request["site_words"]} if request["site_words"] else {}),
         )
         shapes = [one.pixels.shape for one in radiographs]
         notes = list(radiographs[0].notes) if radiographs else []

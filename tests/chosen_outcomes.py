@@ -1,6 +1,6 @@
 """A classifier that says what the test wants: outcomes without a trained network."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -51,7 +51,14 @@ def chosen_bundle() -> ModelBundle:
     return replace(made, calibration=Calibration(), card={"metrics": {"test": metrics}})
 
 
-def screener_of(*probabilities: float, limits: PixelLimits | None = None) -> Screener:
-    """Says of the n-th radiograph what is given n-th."""
-    classifier = Classifier(chosen_bundle(), ChosenEngine(probabilities))
+def screener_of(
+    *probabilities: float,
+    limits: PixelLimits | None = None,
+    body_parts: Collection[str] | None = None,
+) -> Screener:
+    """Says of the n-th radiograph what is given n-th. `body_parts`: that the model is for."""
+    bundle = chosen_bundle()
+    if body_parts is not None:
+        bundle = replace(bundle, body_parts=frozenset(body_parts))
+    classifier = Classifier(bundle, ChosenEngine(probabilities))
     return Screener(classifier, limits or PixelLimits(), lambda: NOW)

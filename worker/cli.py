@@ -8,6 +8,7 @@ import typer
 
 from worker.commands import (
     backup,
+    body_parts,
     demo,
     doctor,
     drift,
@@ -64,6 +65,7 @@ app.command()(demo.demo)
 app.command()(files.screen)
 app.command()(studies.status)
 app.command()(studies.retry)
+app.command()(body_parts.body_parts)
 app.command()(model.train)
 app.command()(model.cross_validate)
 app.command()(conformance)

@@ -119,7 +119,9 @@ def make_cold_reader(settings: Settings) -> BoundedReader:
     """A reader that starts its child process with the first radiograph."""
     limits = settings.limits
     return BoundedReader(
-        timeout_s=limits.decoder_timeout_s, memory_bytes=limits.decoder_memory_mib * MIB
+        timeout_s=limits.decoder_timeout_s,
+        memory_bytes=limits.decoder_memory_mib * MIB,
+        site_words=settings.body_parts,
     )
 
 

@@ -73,6 +73,7 @@ QUERY_KEYS: tuple[tuple[str, str, str], ...] = (
     ("SERIES", "Series Instance UID", "empty: asked for"),
     ("SERIES", "Modality", "empty: asked for"),
     ("SERIES", "Body Part Examined", "empty: asked for"),
+    ("SERIES", "Series Description", "empty: asked for"),
     ("SERIES", "Institution Name", "empty: asked for"),
     ("IMAGE", "Study Instance UID", "of the study"),
     ("IMAGE", "Series Instance UID", "of the series"),

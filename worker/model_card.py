@@ -29,8 +29,8 @@ def model_card(bundle: ModelBundle) -> str:
         "Written by `fracture-screen model show --markdown`; a test holds it against the bundle.",
         f"- Digest: `{bundle.identity.digest}`\n"
         f"- Network: {bundle.architecture.name}, {rows} × {columns} pixels; {facts['backbone']}\n"
-        f"- For: CR and DX of {', '.join(sorted(bundle.body_parts)).lower()}; or body part not "
-        f"stated{_scope(bundle)}\n"
+        f"- For: CR and DX of {', '.join(sorted(bundle.body_parts)).lower()}; or any that its "
+        f"header does not surely say to show no limb{_scope(bundle)}\n"
         "- Use: research only, not a medical device. It flags; it does not diagnose.",
         "## Data",
         f"{facts['data']}. {_split(facts['split'])}",

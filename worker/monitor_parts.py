@@ -86,6 +86,8 @@ def monitor_limits(settings: Settings) -> Limits:
         disk_watermark=settings.listener.minimum_free_mib * MIB,
         raise_after=timedelta(seconds=own.raise_after_s),
         resolve_after=timedelta(seconds=own.resolve_after_s),
+        not_analysed_share=own.not_analysed_alarm_share,
+        not_analysed_fewest=own.not_analysed_alarm_radiographs,
     )
 
 

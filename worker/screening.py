@@ -23,6 +23,7 @@ from dicom_node.radiograph import (
     Reason,
     read_radiographs,
 )
+from dicom_node.stated_body_part import stated_value
 from models.classifier import Classification, Classifier
 from models.prediction import ModelIdentity
 from models.preprocessing import shows_nothing
@@ -39,8 +40,11 @@ from worker.results import (
 LONGEST_DEVICE = 200
 BLANK = "the image is blank: a single shade"
 FOREIGN = "the image is outside the model's scope: unlike the radiographs that it learned from"
-UNREAD_REASONS = frozenset({Reason.UNDECODABLE, Reason.TOO_LARGE})
-"""Reasons that leave a radiograph unseen, rather than out of what the model is for."""
+LEFT_OUT_REASONS = frozenset({Reason.NOT_CR_OR_DX, Reason.OWN_RESULT, Reason.OUTSIDE_SCOPE})
+"""Reasons that leave a study free to be NEGATIVE: no radiograph, or surely one of something else.
+
+Every other one leaves a radiograph unseen that may show a fracture.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class ReadRadiographs(Protocol):
     """Reads an instance as `read_radiographs` does, here or in another process."""
 
     def __call__(
-        self, path: Path, *, limits: PixelLimits, scope: Collection[str]
+        self, path: Path, *, limits: PixelLimits, scope: Collection[str] | None
     ) -> list[Radiograph]:
         """Every frame; raises NotEligible or UnreadableInstance."""
 
@@ -198,7 +202,8 @@ class Screener:
                 for radiograph in radiographs
             ]
         except NotEligible as error:
-            return _not_analysed(source, str(error), unread=int(error.reason in UNREAD_REASONS))
+            unread = int(error.reason not in LEFT_OUT_REASONS)
+            return _not_analysed(source, str(error), unread=unread)
         except UnreadableInstance as error:
             return _not_analysed(
                 source, f"cannot be read: {error}", unread=int(source.is_radiograph)
@@ -219,7 +224,7 @@ class Screener:
         classified = iter(
             self._classifier.classify(
                 [radiograph.pixels for radiograph in radiographs],
-                [radiograph.body_part_examined for radiograph in radiographs],
+                [self._region(radiograph) for radiograph in radiographs],
             )
         )
         for source in sources:
@@ -227,6 +232,12 @@ class Screener:
                 yield source
             else:
                 yield self._looked(source, list(islice(classified, len(source.radiographs))))
+
+    def _region(self, radiograph: Radiograph) -> str:
+        """The region whose operating points are used: the term as stated, or what it stands for."""
+        stated = radiograph.body_part_examined
+        known = self._classifier.bundle.region_operating_points
+        return stated if stated in known else radiograph.body_part.region
 
     def _looked(self, read: ReadSource, classified: Sequence[Classification]) -> Looked:
         rejected = [one.outside_scope and self._reject_outside_scope for one in classified]
@@ -295,7 +306,7 @@ def _not_analysed(source: Source, reason: str, *, unread: int) -> Looked:
         0,
         analysed=False,
         reason=reason,
-        body_part_examined=None if header is None else _stated(header, "BodyPartExamined").upper(),
+        body_part_examined=None if header is None else stated_value(header)[:LONGEST_DEVICE],
         device=None if header is None else device_of(header),
     )
     return Looked((finding,), unread=unread)
@@ -352,6 +363,7 @@ def _finding(frame: ClassifiedFrame) -> NewFinding:
         sop_instance_uid=frame.radiograph.sop_instance_uid,
         frame_number=frame.radiograph.frame_number,
         analysed=True,
+        reason="; ".join(frame.radiograph.notes),
         probability=frame.prediction.probability,
         operating_point=frame.prediction.operating_point or "",
         peak_row=row,

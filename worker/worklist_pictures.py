@@ -68,9 +68,8 @@ class RenderedPictures:
 
     def _render_radiograph(self, path: str, frame_number: int) -> bytes:
         file = self._data_folder / path
-        # What is outside the model's scope may be looked at all the same.
-        stated = {str(read_header(file).get("BodyPartExamined") or "").strip().upper()}
-        frames = self._read(file, limits=self._limits, scope=stated)
+        # What is outside the model's scope may be viewed all the same.
+        frames = self._read(file, limits=self._limits, scope=None)
         if not 1 <= frame_number <= len(frames):
             raise UnreadableInstance(f"{file.name} has {len(frames)} frames, not {frame_number}")
         return _png(render_radiograph(frames[frame_number - 1].pixels))

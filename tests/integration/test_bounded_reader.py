@@ -80,7 +80,7 @@ def test_reasons_not_to_analyse_come_back_as_they_are(
     reader = make_reader()
     with pytest.raises(NotEligible, match="HAND") as caught:
         reader.read(good, limits=LIMITS, scope={"KNEE"})
-    assert caught.value.reason is Reason.OUTSIDE_SCOPE
+    assert caught.value.reason is Reason.LIMB_NOT_COVERED
 
     (tmp_path / "text.dcm").write_text("no DICOM at all")
     with pytest.raises(UnreadableInstance):

@@ -138,6 +138,72 @@ def test_a_body_part_out_of_scope_is_listed_and_does_not_forbid_a_negative(
     assert reason == "body part outside the model's scope: CHEST"
 
 
+@pytest.mark.parametrize("word", ["HANDS", "UNTERARM", "KÉZ"])
+def test_a_fractured_hand_under_another_word_beside_a_normal_one_is_flagged(
+    tmp_path: Path, word: str
+) -> None:
+    normal = write_phantom(tmp_path / "in", "study", 1).path
+    fractured = changed(write_phantom(tmp_path / "in", "study", 2).path, BodyPartExamined=word)
+
+    screener = screener_of(NEGATIVE, LIKELY, body_parts={"HAND", "FOREARM"})
+    screening = screen(screener, tmp_path, normal, fractured)
+
+    assert screening.verdict.outcome is Outcome.POSITIVE
+
+
+UNREAD = {
+    "colour": {"PhotometricInterpretation": "PALETTE COLOR"},
+    "no pixels": {"PixelData": None},
+    "too large": {"Rows": 9000},
+    "undecodable": {"PixelData": b"1234"},
+    "another limb": {"BodyPartExamined": "FOOT", "AnatomicRegionSequence": None},
+}
+
+
+@pytest.mark.parametrize("case", UNREAD)
+def test_a_radiograph_that_could_not_be_analysed_forbids_a_negative(
+    tmp_path: Path, case: str
+) -> None:
+    normal = write_phantom(tmp_path / "in", "study", 1).path
+    other = changed(write_phantom(tmp_path / "in", "study", 2).path, **UNREAD[case])
+
+    screening = screen(screener_of(NEGATIVE), tmp_path, normal, other)
+
+    assert screening.verdict.outcome is Outcome.INCOMPLETE
+
+
+@pytest.mark.parametrize("case", ["colour", "no pixels", "too large", "undecodable"])
+def test_one_that_surely_shows_something_else_forbids_nothing(tmp_path: Path, case: str) -> None:
+    normal = write_phantom(tmp_path / "in", "study", 1).path
+    chest = write_phantom(tmp_path / "in", "study", 2, body_part_examined="CHEST").path
+
+    screening = screen(screener_of(NEGATIVE), tmp_path, normal, changed(chest, **UNREAD[case]))
+
+    assert screening.verdict.outcome is Outcome.NEGATIVE
+
+
+def test_a_contradiction_of_the_header_is_noted_on_the_finding(tmp_path: Path) -> None:
+    hand = changed(write_phantom(tmp_path / "in", "study", 1).path, StudyDescription="XR CHEST PA")
+
+    (finding,) = screen(screener_of(LIKELY), tmp_path, hand).findings
+
+    assert finding.analysed
+    assert "Body Part Examined says HAND, Study Description says CHEST" in finding.reason
+
+
+def changed(path: Path, **values: object) -> Path:
+    """The same file with other attributes; None removes one."""
+    dataset = pydicom.dcmread(path)
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for keyword, value in values.items():
+        if value is None:
+            del dataset[keyword]
+        else:
+            setattr(dataset, keyword, value)
+    dataset.save_as(path)
+    return path
+
+
 def test_nothing_in_scope_is_not_analysed_and_reported_all_the_same(tmp_path: Path) -> None:
     chest = phantoms(tmp_path, 1, body_part_examined="CHEST")
     screening = screen(screener_of(LIKELY), tmp_path, *chest)

@@ -7,11 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from dicom_node.errors import DicomNodeError
-from dicom_node.header import read_header
 from dicom_node.image_file import read_image_file
 from dicom_node.radiograph import PixelLimits, Radiograph, read_radiographs
 from models.prediction import FloatArray
-from training.data.header_text import header_text
 from training.errors import DataError
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
@@ -22,7 +20,7 @@ class DicomReader(Protocol):
     """`dicom_node.radiograph.read_radiographs`, or the same in a child process."""
 
     def __call__(
-        self, path: Path, *, limits: PixelLimits, scope: Collection[str]
+        self, path: Path, *, limits: PixelLimits, scope: Collection[str] | None
     ) -> list[Radiograph]:
         """Every frame of one instance."""
         ...
@@ -56,8 +54,7 @@ def _picture(path: Path) -> FloatArray:
 
 
 def _instance(path: Path, read_dicom: DicomReader) -> FloatArray:
-    body_part = header_text(read_header(path), "BodyPartExamined").upper()
-    radiographs = read_dicom(path, limits=PixelLimits(), scope=[body_part])
+    radiographs = read_dicom(path, limits=PixelLimits(), scope=None)
     if len(radiographs) != 1:
         raise DataError(
             f"cannot read {path}: it has {len(radiographs)} frames, and a label is of one; remove "

@@ -5,6 +5,7 @@ from functools import partial
 
 from dicom_node.instance import RemoteAE
 from worker.destinations import remote_of
+from worker.doctor.body_parts import look_at_body_parts
 from worker.doctor.broker import look_at_broker
 from worker.doctor.certificates import certificate_files, look_at_certificate
 from worker.doctor.clock import look_at_clock, look_at_time_zone
@@ -165,3 +166,5 @@ def _of_processes(site: Site) -> Iterator[Check]:
     needs = (CheckName.DATABASE, CheckName.MIGRATIONS)
     budget = budget_s(site.timeout_s, 1)
     yield Check(CheckName.WORK, partial(look_at_work, site), budget_s=budget, needs=needs)
+    look = partial(look_at_body_parts, site.settings)
+    yield Check(CheckName.BODY_PARTS, look, budget_s=budget, needs=needs)

@@ -49,6 +49,7 @@ class CheckName(StrEnum):
     INFERENCE = "inference"
     MONITOR = "monitor"
     WORK = "work"
+    BODY_PARTS = "body-parts"
 
 
 @dataclass(frozen=True, slots=True)

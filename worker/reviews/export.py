@@ -148,8 +148,7 @@ def _read(
     path = data_folder / one.path
     try:
         header = read_header(path)
-        scope = {str(header.get("BodyPartExamined") or "").strip().upper()}
-        radiographs = read(path, limits=limits, scope=scope)
+        radiographs = read(path, limits=limits, scope=None)
     except (OSError, DicomNodeError):
         raise LeftOut("not in the spool any more, or not readable") from None
     if str(header.get("BurnedInAnnotation") or "").strip().upper() == "YES":

@@ -37,6 +37,16 @@ class MonitorSettings(Section):
     sweep_alarm_s: PositiveSeconds = Field(
         900.0, description="Alarm once nobody has looked after a running sweep for longer."
     )
+    not_analysed_alarm_share: float = Field(
+        0.8,
+        gt=0,
+        description="Alarm once this share of a device's or a sender's radiographs of a day was "
+        "left out, unread or outside the scope; a room for all parts is often above 0.5; above 1: "
+        "never.",
+    )
+    not_analysed_alarm_radiographs: int = Field(
+        20, ge=1, description="Radiographs of a day below which that alarm is not raised."
+    )
     disk_warning_mib: int = Field(
         5120,
         ge=0,

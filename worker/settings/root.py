@@ -12,6 +12,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from worker.settings.body_parts import known_region
 from worker.settings.delivery import DeliverySettings
 from worker.settings.destinations import Destination
 from worker.settings.fields import home_expanded
@@ -68,6 +69,13 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     model: ModelSettings = ModelSettings()
     promotion: PromotionSettings = PromotionSettings()
+    body_parts: dict[str, str] = Field(
+        {},
+        description="How this site's words for body parts are understood, stronger than the "
+        'built-in table: a word of Body Part Examined or a description = a region such as "HAND", '
+        '"not a limb" or "ignored" (says nothing of the body part). In the file one table '
+        "[body_parts]; `fracture-screen body-parts` lists words that are unknown.",
+    )
     delivery: DeliverySettings = DeliverySettings()
     sweep: SweepSettings = SweepSettings()
     worklist: WorklistSettings = WorklistSettings()
@@ -118,6 +126,11 @@ class Settings(BaseSettings):
     @classmethod
     def _expand_home(cls, value: Any) -> Any:  # Any: of every field
         return home_expanded(value)
+
+    @field_validator("body_parts")
+    @classmethod
+    def _check_body_parts(cls, value: dict[str, str]) -> dict[str, str]:
+        return {word: known_region(word, region) for word, region in value.items()}
 
     @field_validator("database_url")
     @classmethod

@@ -14,6 +14,7 @@ from db.sweep_records import KnownStudy
 from dicom_node.query import FoundSeries
 from dicom_node.retrieve import Wanted
 from dicom_node.sop_classes import REPORT_MODALITIES
+from dicom_node.stated_body_part import SiteWords, is_covered, read_words
 from models.prediction import ModelIdentity
 from worker.sweeps.selection import Selection
 
@@ -69,21 +70,24 @@ def wanted_series(
     selection: Selection,
     model_body_parts: Collection[str],
     own_series: Collection[str],
+    site_words: SiteWords | None = None,
 ) -> Excluded | list[FoundSeries]:
     """The series that may hold radiographs for the model.
 
-    What a source does not tell of a series excludes nothing: reading it will.
+    What a source does not tell of a series excludes nothing, nor does an unknown word for its body
+    part: reading it will. Left out is what surely is no limb; where the selection names body parts,
+    all that surely is another one.
 
     Args:
         model_body_parts: upper-case, that the model is for; none: any.
         own_series: Series Instance UIDs of our own results.
+        site_words: the site's own words for body parts.
     """
     left = [one for one in series if one.series_instance_uid not in own_series]
     left = [one for one in left if not one.modality or one.modality in selection.modalities]
     if not left:
         return Excluded(NO_RADIOGRAPH)
-    body_parts = selection.body_parts or tuple(model_body_parts)
-    left = [one for one in left if _is_of(one.body_part_examined, body_parts)]
+    left = [one for one in left if _may_be_of(one, selection, model_body_parts, site_words)]
     if not left:
         return Excluded(OTHER_BODY_PART)
     sought = selection.institution.casefold()
@@ -174,8 +178,25 @@ def is_older(version: str, than: str) -> bool:
         return version != than
 
 
-def _is_of(body_part: str, body_parts: Collection[str]) -> bool:
-    return not body_part or not body_parts or body_part in body_parts
+def _may_be_of(
+    series: FoundSeries,
+    selection: Selection,
+    model_body_parts: Collection[str],
+    site_words: SiteWords | None,
+) -> bool:
+    stated = read_words(
+        series.body_part_examined,
+        site_words,
+        series_text=series.description,
+        study_text=series.study_description,
+    )
+    term = series.body_part_examined
+    if selection.body_parts:
+        is_known = stated.limbs or stated.surely_elsewhere
+        return not is_known or is_covered(stated, term, selection.body_parts)
+    if not stated.surely_elsewhere or not model_body_parts:
+        return True
+    return is_covered(stated, term, model_body_parts)
 
 
 def _wanted(

@@ -76,5 +76,6 @@ class Places:
                 bundle,
                 self._receiver,
                 self._clock,
+                self._settings.body_parts,
             )
         return self._folders[key]

@@ -18,6 +18,7 @@ from dicom_node.header import read_header
 from dicom_node.query import FoundSeries
 from dicom_node.receiver import STATUS_OF_RECEIPT, Receipt, Receiver
 from dicom_node.sop_classes import RADIOGRAPH_SOP_CLASSES
+from dicom_node.stated_body_part import SiteWords, stated_value
 from dicom_node.uids import derived_uid
 from models.bundle import ModelBundle
 from worker.sweeps.difference import (
@@ -52,6 +53,9 @@ _KEYWORDS = (
     "Modality",
     "BodyPartExamined",
     "InstitutionName",
+    "SeriesDescription",
+    "ProtocolName",
+    "StudyDescription",
 )
 _STORED = frozenset({STATUS_OF_RECEIPT[Receipt.ACCEPTED], STATUS_OF_RECEIPT[Receipt.DUPLICATE]})
 _NO_ROOM = 0xA700
@@ -97,7 +101,10 @@ class FolderPlace:
         bundle: ModelBundle,
         receiver: Receiver,
         clock: Callable[[], datetime],
+        site_words: SiteWords | None = None,
     ) -> None:
+        """Walk nothing yet. `site_words` are the site's own words for body parts."""
+        self._site_words = site_words
         self._folder, self._selection, self._sweep_id = folder, selection, sweep_id
         self._sweeps, self._bundle, self._receiver = sweeps, bundle, receiver
         self._clock = clock
@@ -146,7 +153,10 @@ class FolderPlace:
     ) -> tuple[dict[str, str], Mapping[str, list[FolderFile]]]:
         """Why studies are left out, and the files of those that are not, by study."""
         model_body_parts = self._bundle.body_parts
-        files = [read_file(one, self._folder, self._selection, model_body_parts) for one in paths]
+        files = [
+            read_file(path, self._folder, self._selection, model_body_parts, self._site_words)
+            for path in paths
+        ]
         studies = _by_study(one for one in files if not one.excluded)
         reasons = {one.study_instance_uid: one.excluded for one in files if one.excluded}
         return {uid: why for uid, why in reasons.items() if uid not in studies}, studies
@@ -191,13 +201,18 @@ class FolderPlace:
 
 
 def read_file(
-    path: Path, folder: Path, selection: Selection, model_body_parts: Collection[str]
+    path: Path,
+    folder: Path,
+    selection: Selection,
+    model_body_parts: Collection[str],
+    site_words: SiteWords | None = None,
 ) -> FolderFile:
     """What a file of a folder is, and whether it is for a sweep at all."""
     place = derived_uid("file of a folder", path.relative_to(folder).as_posix())
     try:
         header = read_header(path)
         stated = {keyword: str(header.get(keyword) or "").strip() for keyword in _KEYWORDS}
+        stated["BodyPartExamined"] = stated_value(header)
     except Exception:  # no DICOM, or pydicom raises whatever a value provokes when it is used
         return FolderFile(path, place, place, Dataset(), NOT_DICOM)
     if stated["SOPClassUID"] == _MEDIA_DIRECTORY:
@@ -205,11 +220,15 @@ def read_file(
     study, uid = stated["StudyInstanceUID"], stated["SOPInstanceUID"]
     if not study or not uid:
         return FolderFile(path, place, place, header, NOT_DICOM)
-    return FolderFile(path, study, uid, header, _why_not(stated, selection, model_body_parts))
+    reason = _why_not(stated, selection, model_body_parts, site_words)
+    return FolderFile(path, study, uid, header, reason)
 
 
 def _why_not(
-    stated: Mapping[str, str], selection: Selection, model_body_parts: Collection[str]
+    stated: Mapping[str, str],
+    selection: Selection,
+    model_body_parts: Collection[str],
+    site_words: SiteWords | None,
 ) -> str:
     if stated["SOPClassUID"] not in RADIOGRAPH_SOP_CLASSES:
         return NO_RADIOGRAPH
@@ -218,10 +237,12 @@ def _why_not(
     series = FoundSeries(
         stated["SeriesInstanceUID"],
         stated["Modality"],
-        stated["BodyPartExamined"].upper(),
+        stated["BodyPartExamined"],
         stated["InstitutionName"],
+        f"{stated['SeriesDescription']} {stated['ProtocolName']}",
+        stated["StudyDescription"],
     )
-    decision = wanted_series([series], selection, model_body_parts, ())
+    decision = wanted_series([series], selection, model_body_parts, (), site_words)
     return decision.reason if isinstance(decision, Excluded) else ""
 
 

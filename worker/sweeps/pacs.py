@@ -136,7 +136,8 @@ class PacsPlace:
     def _decide(
         self, queries: Queries, study: str, found: Sequence[FoundSeries], own: Collection[str]
     ) -> Decision:
-        series = wanted_series(found, self._selection, self._bundle.body_parts, own)
+        words = self._settings.body_parts
+        series = wanted_series(found, self._selection, self._bundle.body_parts, own, words)
         if isinstance(series, Excluded):
             return series
         instances = {

@@ -45,6 +45,7 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"
     BUNDLE_MISSING = "bundle-missing"
     IDENTITY_CONFLICT = "identity-conflict"
+    NOT_ANALYSED = "not-analysed"
 
 
 OF_THE_LEDGER = frozenset(
@@ -71,7 +72,7 @@ class Trouble:
     remedy: str
     """What to do, in words."""
     subject: str = ""
-    """Destination that it is about; "": not one of several."""
+    """Destination, device or sender that it is about; "": not one of several."""
 
     @property
     def id(self) -> str:
@@ -97,6 +98,7 @@ class Alarm:
 def troubles(snapshot: Snapshot, limits: Limits, raised: Collection[str]) -> list[Trouble]:
     """All troubles of a look; `raised` are the ids of the alarms that there are."""
     found = [*_of_the_system(snapshot), *_of_the_disk(snapshot, limits, raised)]
+    found += _of_origins(snapshot, limits, raised)
     if snapshot.standing is not None:
         found += _of_progress(snapshot.taken_at, snapshot.standing, limits, raised)
         found += _of_deliveries(snapshot.taken_at, snapshot.standing, limits, raised)
@@ -254,6 +256,23 @@ def _of_deliveries(
                 "Check that it runs, the network between, and its AE title, host and port in the "
                 "settings. What waits is sent by itself once it answers.",
                 destination,
+            )
+
+
+def _of_origins(snapshot: Snapshot, limits: Limits, raised: Collection[str]) -> Iterator[Trouble]:
+    for one in snapshot.not_analysed:
+        laxer = _LAXER if f"{Kind.NOT_ANALYSED}/{one.origin}" in raised else 1
+        if one.share >= limits.not_analysed_share * laxer:
+            yield Trouble(
+                Kind.NOT_ANALYSED,
+                Severity.WARNING,
+                f"{one.not_analysed} of the {one.radiographs} radiographs of {one.origin} within a "
+                "day were not analysed.",
+                "See the reasons on the quality page and how its words for body parts are "
+                "understood by `fracture-screen body-parts`; correct [body_parts] in the settings, "
+                "or the device. Where it is right, send limbs alone or raise "
+                "monitor.not_analysed_alarm_share.",
+                one.origin,
             )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from db.activity import Standing
+from db.radiograph_counts import NotAnalysedShare
 
 
 class LedgerCondition(StrEnum):
@@ -42,6 +43,8 @@ class Snapshot:
     quarantine: Folder
     missing_bundles: tuple[str, ...]
     """Models in use whose files are gone, as people call them."""
+    not_analysed: tuple[NotAnalysedShare, ...] = ()
+    """Of devices and senders with enough radiographs within the last day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +62,7 @@ class Limits:
     disk_watermark: int
     raise_after: timedelta
     resolve_after: timedelta
+    not_analysed_share: float = 0.8
+    """Of the radiographs of a device or a sender within a day."""
+    not_analysed_fewest: int = 20
+    """Radiographs of a day below which nothing is said."""

@@ -14,6 +14,7 @@ import structlog
 
 from db.activity import Activity, Mark, Standing
 from db.errors import LedgerError, LedgerUnavailable
+from db.radiograph_counts import NotAnalysedShare, RadiographCounts
 from db.session import is_current
 from worklist.monitor.alarms import Alarm, advance, troubles
 from worklist.monitor.metrics import Metrics
@@ -23,6 +24,7 @@ from worklist.monitor.snapshot import Folder, LedgerCondition, Snapshot
 _log = structlog.get_logger(__name__)
 
 _SELDOM = timedelta(minutes=1)
+_DAY = timedelta(days=1)
 _CONNECT_TIMEOUT_S = 2.0
 _MOST_FILES = 10_000
 """Counted in a folder; more are not of interest."""
@@ -45,6 +47,8 @@ class Watch:
         self._current = False
         self._quarantine = Folder(0, 0)
         self._models = ModelsInUse({}, ())
+        self._counts = RadiographCounts(parts.engine)
+        self._not_analysed: tuple[NotAnalysedShare, ...] = ()
 
     @property
     def alarms(self) -> list[Alarm]:
@@ -74,6 +78,7 @@ class Watch:
             listener_open=_is_open(self._parts.listener),
             quarantine=self._quarantine,
             missing_bundles=self._models.missing,
+            not_analysed=self._not_analysed,
         )
         self._watch(snapshot)
         self.metrics.show(snapshot, self.alarms)
@@ -124,6 +129,8 @@ class Watch:
             if not self._current:
                 return
             self._models = self._parts.surroundings.models()
+            fewest = self._parts.limits.not_analysed_fewest
+            self._not_analysed = tuple(self._counts.not_analysed_since(now - _DAY, fewest))
             self._stored = self._stored or self._activity.stored()
             self.metrics.show_totals(*self._stored, self._activity.screened())
             self.metrics.show_models(self._models.labels)

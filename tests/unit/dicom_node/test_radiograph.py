@@ -86,6 +86,39 @@ def test_each_frame_becomes_a_radiograph_in_order(tmp_path: Path) -> None:
     assert np.array_equal(first.pixels, second.pixels[::-1])
 
 
+@pytest.mark.parametrize(
+    "stated", ["HANDS", "Hüfte", "XR", "-", "UNKNOWN", "KÉZ", ["CHEST", "HAND"], "LOWERLIMB"]
+)
+def test_what_is_not_surely_something_else_is_analysed(
+    tmp_path: Path, stated: str | list[str]
+) -> None:
+    dataset = radiograph_dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.BodyPartExamined = stated
+
+    (radiograph,) = _read(write_instance(dataset, tmp_path / "a.dcm"))
+
+    expected = stated if isinstance(stated, str) else "\\".join(stated)
+    assert radiograph.body_part_examined == expected.upper()
+
+
+def test_a_limb_of_another_model_is_told_apart_from_no_limb(tmp_path: Path) -> None:
+    dataset = radiograph_dataset()
+    dataset.BodyPartExamined = "FOOT"
+    assert _refused(write_instance(dataset, tmp_path / "a.dcm")) is Reason.LIMB_NOT_COVERED
+
+
+def test_a_contradiction_is_analysed_and_noted(tmp_path: Path) -> None:
+    dataset = radiograph_dataset()
+    dataset.StudyDescription = "XR CHEST PA"
+
+    (radiograph,) = _read(write_instance(dataset, tmp_path / "a.dcm"))
+
+    assert radiograph.notes == (
+        "the header contradicts itself: Body Part Examined says HAND, Study Description says CHEST",
+    )
+
+
 @pytest.mark.parametrize("stated", [None, "", "HAND", "hand "])
 def test_body_parts_in_scope_or_not_stated_are_eligible(tmp_path: Path, stated: str | None) -> None:
     dataset = radiograph_dataset()
@@ -101,6 +134,8 @@ def test_body_parts_in_scope_or_not_stated_are_eligible(tmp_path: Path, stated: 
     [
         ({"SOPClassUID": uid.CTImageStorage}, Reason.NOT_CR_OR_DX),
         ({"BodyPartExamined": "CHEST"}, Reason.OUTSIDE_SCOPE),
+        ({"BodyPartExamined": "CHEST", "SamplesPerPixel": 3}, Reason.OUTSIDE_SCOPE),
+        ({"BodyPartExamined": "", "StudyDescription": "XR CHEST PA"}, Reason.OUTSIDE_SCOPE),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, Reason.NOT_GREYSCALE),
         ({"PhotometricInterpretation": "RGB"}, Reason.NOT_GREYSCALE),
         ({"Rows": 9000}, Reason.TOO_LARGE),

@@ -288,3 +288,23 @@ def test_the_home_of_a_user_that_is_not_there_is_told(tmp_path: Path) -> None:
     told = refusal(tmp_path, 'data_folder = "~nobody-of-this-name/data"\n')
     assert "data_folder" in told
     assert "write the whole path" in told
+
+
+def test_a_word_of_the_site_names_a_region_or_none(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[body_parts]\n"KÉZ" = "hand"\nROOM3 = "Not a limb"\nBOX = "ignored"\n')
+    assert load_settings(file).body_parts == {
+        "KÉZ": "HAND",
+        "ROOM3": "not a limb",
+        "BOX": "ignored",
+    }
+
+
+def test_a_region_that_does_not_exist_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[body_parts]\nKEZ = "HANDD"\n')
+    with pytest.raises(SettingsError, match=r"body_parts.*KEZ.*'HANDD'.*did you mean HAND"):
+        load_settings(file)
+    file.write_text('[body_parts]\n"12" = "HAND"\n')
+    with pytest.raises(SettingsError, match="needs letters"):
+        load_settings(file)

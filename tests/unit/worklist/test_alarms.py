@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from db.radiograph_counts import NotAnalysedShare
 from db.states import DeliveryState, StudyState
 from tests.unit.worklist.snapshots import (
     LIMITS,
@@ -37,6 +38,7 @@ TROUBLED = {
     Kind.QUARANTINE: {"quarantine": Folder(2, 100)},
     Kind.BUNDLE_MISSING: {"missing_bundles": ("net-2.0",)},
     Kind.IDENTITY_CONFLICT: {"standing": make_standing(identity_conflicts=1)},
+    Kind.NOT_ANALYSED: {"not_analysed": (NotAnalysedShare("sender CR1", 19, 20),)},
 }
 
 
@@ -128,3 +130,14 @@ def test_what_the_ledger_said_stays_while_it_is_away() -> None:
     assert raised(answers[5]) == ["ledger-away", "dead-letters/pacs"]
     later = advance(answers[5], [], look(3700 * SECOND), LIMITS)
     assert later == []
+
+
+def test_most_radiographs_of_an_origin_not_analysed_is_an_alarm() -> None:
+    def look(share: int, raised: tuple[str, ...] = ()) -> list[str]:
+        origin = NotAnalysedShare("device Maker X1", share, 100)
+        found = troubles(make_snapshot(not_analysed=(origin,)), LIMITS, raised)
+        return [one.id for one in found]
+
+    assert look(79) == []
+    assert look(80) == ["not-analysed/device Maker X1"]
+    assert look(75, ("not-analysed/device Maker X1",)) == ["not-analysed/device Maker X1"]

@@ -164,6 +164,27 @@ def test_series_are_chosen_by_modality_body_part_and_institution() -> None:
     assert chosen(HAND, selection=Selection(institution="north")) == Excluded(OTHER_INSTITUTION)
 
 
+@pytest.mark.parametrize("word", ["HANDS", "UNTERARM", "FOOT", "KÉZ", "UNKNOWN", "CHEST\\HAND"])
+def test_a_series_that_is_not_surely_something_else_is_fetched(word: str) -> None:
+    series = replace(HAND, body_part_examined=word)
+    assert chosen(series) == [series]
+
+
+def test_a_series_that_its_description_calls_a_chest_is_left_out() -> None:
+    silent = replace(HAND, body_part_examined="", description="Thorax p.a.")
+    assert chosen(silent) == Excluded(OTHER_BODY_PART)
+    of_study = replace(HAND, body_part_examined="", study_description="XR CHEST PA")
+    assert chosen(of_study) == Excluded(OTHER_BODY_PART)
+    assert chosen(replace(silent, body_part_examined="HAND")) != Excluded(OTHER_BODY_PART)
+
+
+def test_a_selection_of_body_parts_finds_their_other_words() -> None:
+    hands, unknown = (replace(HAND, body_part_examined=word) for word in ("HANDS", "KÉZ"))
+    only_hands = Selection(body_parts=("HAND",))
+    assert chosen(hands, unknown, selection=only_hands) == [hands, unknown]
+    assert chosen(hands, selection=Selection(body_parts=("KNEE",))) == Excluded(OTHER_BODY_PART)
+
+
 def test_what_a_source_does_not_tell_excludes_nothing() -> None:
     silent = FoundSeries("1.2.1", "", "", "")
     assert chosen(silent, selection=Selection(institution="north", body_parts=("HAND",))) == [

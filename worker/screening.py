@@ -363,7 +363,6 @@ def _finding(frame: ClassifiedFrame) -> NewFinding:
         sop_instance_uid=frame.radiograph.sop_instance_uid,
         frame_number=frame.radiograph.frame_number,
         analysed=True,
-        reason="; ".join(frame.radiograph.notes),
         probability=frame.prediction.probability,
         operating_point=frame.prediction.operating_point or "",
         peak_row=row,

@@ -1,16 +1,26 @@
 """The model card as Markdown, from the bundle alone: docs/model-card.md is this text."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from db.outcomes import percent
 from models.bundle import ModelBundle
+from models.head import head_of
+from worker.study_figures import (
+    DRAWS,
+    PREVALENCES,
+    RADIOGRAPHS,
+    Share,
+    StudySimulation,
+)
 
 Json = Mapping[str, Any]
 """Any: JSON values of the card."""
 
 _FIRST_COMMAND = "fracture-screen train --data FRACATLAS --weights MOBILENETV2.weights.h5 --out RUN"
 """Of version 0.1.0, whose card holds no text of it."""
+_NEARLY_ALL = 0.995
 _PARTS = {
     "validation": "validation",
     "test": "test",
@@ -29,6 +39,9 @@ def model_card(bundle: ModelBundle) -> str:
         "Written by `fracture-screen model show --markdown`; a test holds it against the bundle.",
         f"- Digest: `{bundle.identity.digest}`\n"
         f"- Network: {bundle.architecture.name}, {rows} × {columns} pixels; {facts['backbone']}\n"
+        f"- Explanation: {head_of(bundle.weights).method} on the features before the head "
+        "(HiResCAM where a fracture map adds to the score, Grad-CAM++ where it comes from pooled "
+        "features alone)\n"
         f"- For: CR and DX of {', '.join(sorted(bundle.body_parts)).lower()}; or any that its "
         f"header does not surely say to show no limb{_scope(bundle)}\n"
         "- Use: research only, not a medical device. It flags; it does not diagnose.",
@@ -44,6 +57,7 @@ def model_card(bundle: ModelBundle) -> str:
             )
         ),
         _figures(card["metrics"]),
+        *_per_study(card["metrics"]),
         *_subgroups(card.get("subgroups", {})),
         *_explanation(card.get("explanation", {})),
         "The command that gives these figures:",
@@ -76,7 +90,7 @@ def region_points(bundle: ModelBundle) -> list[str]:
 def performance(all_metrics: Json) -> str:
     """One sentence for the report: AUC, and both operating points, with intervals."""
     is_test = "test" in all_metrics
-    metrics = all_metrics["test" if is_test else "cross_validation"]
+    metrics = _held_out(all_metrics)
     whose = "test radiographs" if is_test else "radiographs by networks that had not seen them"
     sensitive, specific = (metrics["operating_points"][name] for name in ("sensitive", "specific"))
     return (
@@ -107,6 +121,73 @@ def figure_rows(metrics: Json) -> list[tuple[str, ...]]:
 def part_names(metrics: Json) -> list[str]:
     """Headings for `figure_rows`."""
     return [_PARTS.get(name, name) for name in metrics]
+
+
+def _held_out(all_metrics: Json) -> Json:
+    """Figures of all radiographs that the networks had not seen."""
+    metrics: Json = all_metrics["test" if "test" in all_metrics else "cross_validation"]
+    return metrics
+
+
+def _per_study(all_metrics: Json) -> list[str]:
+    """Simulated figures per study, where every rate of a radiograph is known."""
+    try:
+        simulation = StudySimulation(_held_out(all_metrics)["operating_points"])
+    except ValueError:
+        return []
+    flagged_rows = []
+    for count in RADIOGRAPHS:
+        shares = [simulation.flagged(count, showing) for showing in (0, 1, count)]
+        cells = [_share(share) for kind in shares for share in (kind.likely, kind.any)]
+        flagged_rows.append((str(count), *cells))
+    value_rows = []
+    for prevalence in PREVALENCES:
+        for count in RADIOGRAPHS:
+            values = simulation.predictive_values(count, prevalence)
+            cells = [_share(share) for share in (values.likely, values.possible)]
+            value_rows.append(
+                (f"{100 * prevalence:.0f} %", str(count), *cells, _share(values.negative, 1))
+            )
+    return [
+        "### Per study",
+        "A study is flagged where any of its radiographs is. Each further radiograph is another "
+        "chance of a false flag at both operating points, so studies of several radiographs are "
+        "flagged more often than the figures per radiograph say.",
+        "These figures are simulated, not measured: the data name no studies. A simulated study "
+        "has 1 to 4 radiographs that reach each operating point as often as the held-out ones "
+        "above, independently of each other. Real radiographs of one study resemble each other: "
+        "expect figures between those of one radiograph and these. Intervals: 95 %, from "
+        f"{DRAWS} draws of the rates within their own intervals, each rate by itself. "
+        "`fracture-screen model show --markdown` computes them.",
+        "Share of studies flagged:",
+        _table(
+            (
+                "radiographs",
+                "no fracture: likely",
+                "no fracture: any flag",
+                "fracture on one radiograph: likely",
+                "fracture on one radiograph: any flag",
+                "fracture on all: likely",
+                "fracture on all: any flag",
+            ),
+            flagged_rows,
+        ),
+        "What an outcome means, by how common fractures are (the fracture shows on one radiograph "
+        "of its study). PPV: share with a fracture among studies of that outcome; NPV: share "
+        "without. A PPV below the share of studies with a fracture means that a fracture is rarer "
+        "among these studies than among all: the outcome says that a fracture could not be ruled "
+        "out, not that there is one.",
+        _table(
+            (
+                "studies with a fracture",
+                "radiographs",
+                'PPV of "Fracture likely"',
+                'PPV of "Fracture possible"',
+                'NPV of "No fracture flagged"',
+            ),
+            value_rows,
+        ),
+    ]
 
 
 def _first_protocol(recipe: Json) -> str:
@@ -160,9 +241,18 @@ def _explanation(figures: Json) -> list[str]:
 
 
 def _figures(metrics: Json) -> str:
-    heading = ("", *part_names(metrics))
-    lines = [heading, ("---",) * len(heading), *figure_rows(metrics)]
+    return _table(("", *part_names(metrics)), figure_rows(metrics))
+
+
+def _table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [heading, ("---",) * len(heading), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _share(share: Share, digits: int = 0) -> str:
+    if not digits and share.value >= _NEARLY_ALL:
+        return "> 99 %"
+    return _percent(asdict(share), digits)
 
 
 def _plain(estimate: Json) -> str:

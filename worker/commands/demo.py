@@ -40,7 +40,7 @@ def demo(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Watch studies travel: C-STORE in, classifier and Grad-CAM++, heatmaps and reports back.
+    """Watch studies travel: C-STORE in, classifier and saliency maps, heatmaps and reports back.
 
     Starts the product on free loopback ports with a stand-in PACS, sends five radiographs and a
     drawn chest film, and stops everything again. It waits as long as the processes live and

@@ -17,6 +17,7 @@ from db.outcomes import Grade
 from db.records import NewResultObject, PurgedInstance
 from dicom_node.encapsulated_pdf import build_encapsulated_pdf
 from dicom_node.errors import DicomNodeError
+from dicom_node.image_label import image_label, image_number
 from dicom_node.patient_study import with_patient_of
 from dicom_node.radiograph import Radiograph, read_header
 from dicom_node.result_file import write_result
@@ -132,6 +133,7 @@ class ResultWriter:
             (repr(points.sensitive), repr(points.specific), *variant),
         )
         self._sources: list[Source] = []
+        self._numbers: dict[str, str] = {}
         self._images: list[ReportImage] = []
         self._reference: Dataset | None = None
         self._written: list[NewResultObject] = []
@@ -143,7 +145,7 @@ class ResultWriter:
 
     def add_frames(self, source: Source, frames: Sequence[ClassifiedFrame]) -> None:
         """Write a heatmap for every frame that reaches an operating point."""
-        self._add_source(source)
+        number = self._add_source(source, frames[0].radiograph.reference if frames else Dataset())
         for frame in frames:
             if self._reference is None:
                 self._reference = frame.radiograph.reference
@@ -160,7 +162,7 @@ class ResultWriter:
             self._images.append(
                 report_image(
                     frame.radiograph.reference,
-                    len(self._images) + 1,
+                    number,
                     frame.radiograph.frame_number,
                     probability=frame.prediction.probability,
                     grade=frame.grade,
@@ -172,11 +174,9 @@ class ResultWriter:
 
     def add_not_analysed(self, source: Source, reason: str, frame_number: int = 0) -> None:
         """Let the report say of an instance, or of one frame of it, why nothing is said of it."""
-        self._add_source(source)
         header = header_or_nothing(source)
-        self._images.append(
-            report_image(header, len(self._images) + 1, frame_number, reason=reason)
-        )
+        number = self._add_source(source, header)
+        self._images.append(report_image(header, number, frame_number, reason=reason))
 
     def add_report(self, verdict: Verdict) -> None:
         """Write the report of everything added so far."""
@@ -204,9 +204,14 @@ class ResultWriter:
         )
         self._write(REPORT, uid, dataset)
 
-    def _add_source(self, source: Source) -> None:
+    def _add_source(self, source: Source, header: Dataset) -> str:
+        """Return the image's number, the same each time."""
         if source not in self._sources:
             self._sources.append(source)
+            taken = self._numbers.values()
+            number = image_number(image_label(header), len(self._sources), taken)
+            self._numbers[source.sop_instance_uid] = number
+        return self._numbers[source.sop_instance_uid]
 
     def _write_overlay(self, source: Source, frame: ClassifiedFrame, overlay: RgbPixels) -> None:
         number = frame.radiograph.frame_number
@@ -219,11 +224,17 @@ class ResultWriter:
             overlay,
             identity=self._identity(OVERLAY, uid, len(self._written) + 1),
             derivation_description=f"{frame.saliency.method} heatmap over the radiograph, "
-            f"layer {frame.saliency.target_layer}",
+            f"{self._described(source, frame)}, layer {frame.saliency.target_layer}",
             now=self._now,
             source_frame_number=number if multiframe else None,
         )
         self._write(OVERLAY, uid, dataset)
+
+    def _described(self, source: Source, frame: ClassifiedFrame) -> str:
+        """Number and place of the image in ASCII."""
+        place = image_label(frame.radiograph.reference).place
+        described = f"image {self._numbers[source.sop_instance_uid]}" + (place and f", {place}")
+        return described.encode("ascii", "replace").decode()
 
     def _caption(self, frame: ClassifiedFrame) -> OverlayCaption:
         if frame.grade is Grade.BELOW:

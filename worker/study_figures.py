@@ -1,8 +1,8 @@
-"""Figures per study, simulated from a card's held-out rates per radiograph. Numbers in, numbers out.
+"""Figures per study, simulated from a card's held-out rates per radiograph.
 
 Radiographs of a simulated study are independent of each other, given whether each shows a fracture.
 Real ones resemble each other, so studies of several radiographs lie between the figures of one
-radiograph and these. No files, no words.
+radiograph and these. Numbers in, numbers out: no files, no words.
 """
 
 from collections.abc import Mapping

@@ -17,6 +17,7 @@ from pydicom import Dataset
 
 from dicom_node.errors import DicomNodeError, UnreadableInstance
 from dicom_node.header import parse_file, read_header
+from dicom_node.image_label import ImageLabel, image_label
 from dicom_node.radiograph import PixelLimits
 from dicom_node.result_content import heatmap_pixels, heatmap_source, report_document
 from worker.overlay import render_radiograph, rendered_shape
@@ -44,6 +45,7 @@ class RenderedPictures:
         self._limits = limits
         self._kept = _KeptPictures(cache_bytes)
         self._sources: dict[str, tuple[str, int]] = {}
+        self._labels: dict[str, ImageLabel] = {}
 
     def radiograph(self, path: str, frame_number: int) -> bytes:
         """PNG, 8-bit grey, of one frame (1-based), as large as its heatmap."""
@@ -61,6 +63,12 @@ class RenderedPictures:
             header = read_header(self._data_folder / path)
             self._sources[path] = _of_own_result(path, heatmap_source, header)
         return self._sources[path]
+
+    def label(self, path: str) -> ImageLabel:
+        """Series and instance number, body part, view and side of a received instance."""
+        if path not in self._labels:
+            self._labels[path] = image_label(read_header(self._data_folder / path))
+        return self._labels[path]
 
     def report(self, path: str) -> bytes:
         """The PDF of a report result."""

@@ -10,6 +10,7 @@ from db.worklist_records import (
     StudyDetail,
 )
 from dicom_node.errors import DicomNodeError
+from dicom_node.image_label import ImageLabel, image_number
 from dicom_node.sop_classes import RADIOGRAPH_SOP_CLASSES
 from worklist.parts import Pictures
 
@@ -31,8 +32,10 @@ class Frame:
 class Image:
     """One received instance."""
 
-    number: int
-    """In the study, from 1."""
+    number: str
+    """Series and instance number, or the place in the study, as in the report."""
+    place: str
+    """Body part, view and side; "" where not known."""
     instance: InstanceRecord
     frames: tuple[Frame, ...]
     """Those that may have a picture; of one that was not analysed whole, the first."""
@@ -73,9 +76,14 @@ def images_of(study: StudyDetail, pictures: Pictures) -> list[Image]:
         (instance for instance in study.instances if instance.discarded_at is None),
         key=lambda one: (one.series_instance_uid, one.sop_instance_uid),
     )
+    labels = [_label(instance, pictures) for instance in ordered]
+    numbers: list[str] = []
+    for position, label in enumerate(labels, start=1):
+        numbers.append(image_number(label, position, numbers))
     return [
         Image(
             number,
+            label.place,
             instance,
             _frames(instance.sop_instance_uid, current, shown),
             tuple(
@@ -84,8 +92,18 @@ def images_of(study: StudyDetail, pictures: Pictures) -> list[Image]:
                 if one.review.sop_instance_uid == instance.sop_instance_uid
             ),
         )
-        for number, instance in enumerate(ordered, start=1)
+        for number, label, instance in zip(numbers, labels, ordered, strict=True)
     ]
+
+
+def _label(instance: InstanceRecord, pictures: Pictures) -> ImageLabel:
+    """Nothing of one whose file is purged or damaged."""
+    if instance.purged_at is None:
+        try:
+            return pictures.label(instance.path)
+        except DicomNodeError:
+            pass
+    return ImageLabel("", "")
 
 
 def heatmaps(analysis: AnalysisRecord, pictures: Pictures) -> dict[tuple[str, int], ResultSummary]:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
+from dicom_node.image_label import ImageLabel
 from worklist.corrections import Corrector
 from worklist.people.throttle import SignInThrottle
 
@@ -30,6 +31,9 @@ class Pictures(Protocol):
 
     def heatmap_source(self, path: str) -> tuple[str, int]:
         """SOP Instance UID and frame number (1-based) that a heatmap result shows."""
+
+    def label(self, path: str) -> ImageLabel:
+        """What a received instance's header calls it."""
 
     def report(self, path: str) -> bytes:
         """The PDF of a report result."""

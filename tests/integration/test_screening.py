@@ -1,5 +1,6 @@
 """Screening a study on disk: findings, outcome and the files it leaves."""
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,9 +10,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from db.outcomes import Outcome
+from db.outcomes import OUTCOMES, Outcome
 from dicom_node.radiograph import PixelLimits
 from dicom_node.received import describe_file
+from dicom_node.result_content import report_document
 from models.classifier import Classifier
 from tests.chosen_outcomes import LIKELY, NEGATIVE, NOW, POSSIBLE, screener_of
 from tests.radiographs import write_phantom
@@ -39,6 +41,14 @@ def screen(screener: Screener, folder: Path, *paths: Path, revision: int = 1) ->
 
 def phantoms(folder: Path, count: int, **options: str) -> list[Path]:
     return [write_phantom(folder / "in", "study", n + 1, **options).path for n in range(count)]
+
+
+def report_text(report: pydicom.Dataset, folder: Path) -> str:
+    """Words of an encapsulated PDF, single spaces."""
+    pdf = folder / "report.pdf"
+    pdf.write_bytes(report_document(report))
+    told = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, check=True, text=True)
+    return " ".join(told.stdout.split())
 
 
 def files(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -70,6 +80,23 @@ def test_a_study_gives_one_overlay_per_flagged_radiograph_and_one_report(
         assert dataset.SOPInstanceUID == result.sop_instance_uid
         assert dataset.StudyInstanceUID == write_phantom(tmp_path, "study").study_instance_uid
         assert (tmp_path / result.path).stat().st_size == result.size
+
+
+def test_an_image_has_one_name_in_the_report_and_in_its_heatmap(tmp_path: Path) -> None:
+    paths = []
+    for number, side in ((4, "L"), (5, "R")):
+        dataset = radiograph_dataset(number, rows=64, columns=48)
+        dataset.SeriesNumber, dataset.BodyPartExamined = 2, "HAND"
+        dataset.ViewPosition, dataset.ImageLaterality = "PA", side
+        paths.append(write_instance(dataset, tmp_path / f"{number}.dcm"))
+
+    screening = screen(screener_of(NEGATIVE, LIKELY), tmp_path, *paths)
+
+    overlay, report = (pydicom.dcmread(tmp_path / one.path) for one in screening.results)
+    assert ", image 2.5, hand PA right, layer " in overlay.DerivationDescription
+    text = report_text(report, tmp_path)
+    assert "Image 2.5, hand PA right: Fracture likely, probability" in text
+    assert "Image 2.4, hand PA left" in text
 
 
 def test_an_overlay_refers_to_its_own_radiograph(tmp_path: Path) -> None:
@@ -305,6 +332,24 @@ def test_an_unread_radiograph_beside_a_negative_one_gives_incomplete(
     assert screening.verdict.outcome is Outcome.INCOMPLETE
     assert "1 of 2 radiographs could not be analysed" in screening.verdict.reason
     assert [result.kind for result in screening.results] == ["report"]
+
+
+def test_two_of_three_radiographs_without_a_flag_are_reported_as_incomplete(
+    tmp_path: Path,
+) -> None:
+    good = [write_instance(radiograph_dataset(n), tmp_path / f"{n}.dcm") for n in (8, 9)]
+    screener = screener_of(NEGATIVE, NEGATIVE)
+
+    screening = screen(screener, tmp_path, *good, undecodable(tmp_path))
+
+    assert screening.verdict.outcome is Outcome.INCOMPLETE
+    assert OUTCOMES[screening.verdict.outcome].hl7_abnormal == ""
+    (report,) = screening.results
+    text = report_text(pydicom.dcmread(tmp_path / report.path), tmp_path)
+    assert "Not every radiograph of this study was analysed. Nothing is flagged" in text
+    assert "1 of 3 radiographs could not be analysed" in text
+    assert "Analysed: 2 of 3 images." in text
+    assert "No radiograph of this study" not in text
 
 
 def test_a_radiograph_whose_file_is_damaged_on_disk_forbids_a_negative(tmp_path: Path) -> None:

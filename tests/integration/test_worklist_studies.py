@@ -24,6 +24,7 @@ from db.states import ReviewOutcome, Role, StudyState
 from db.study_headers import fold
 from db.tables import AuditEvent, StudyHeader, StudyOpening
 from dicom_node.errors import UnreadableInstance
+from dicom_node.image_label import ImageLabel
 from tests.correctors import corrector_over
 from tests.servers.web import serve
 from tests.unit.db.ledger_factories import (
@@ -80,6 +81,9 @@ class DrawnPictures:
 
     def heatmap_source(self, path: str) -> tuple[str, int]:
         return IMAGE, 1
+
+    def label(self, path: str) -> ImageLabel:
+        return ImageLabel("2.1", "hand PA left")
 
     def report(self, path: str) -> bytes:
         return PDF
@@ -293,7 +297,9 @@ def test_a_study_shows_pictures_findings_deliveries_history_and_what_was_not_ana
     for words in (
         "93 %",
         "body part outside the model's scope: SKULL",
-        "Heatmap of image 1",
+        "Image 2.1, hand PA left",
+        "Heatmap of image 2.1",
+        "Image 2.1b, hand PA left",
         "to be sent",
         "in force",
         "Fracture elsewhere",

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, text
 from db.accounts import AccountRecord, Accounts
 from db.audit import AuditRecord, Trail, Wanted
 from db.states import Role
+from dicom_node.image_label import ImageLabel
 from tests.correctors import corrector_over
 from tests.unit.db.ledger_factories import ManualClock
 from worklist.app import make_app
@@ -48,6 +49,9 @@ class NoPictures:
         raise AssertionError(path)
 
     def heatmap_source(self, path: str) -> tuple[str, int]:
+        raise AssertionError(path)
+
+    def label(self, path: str) -> ImageLabel:
         raise AssertionError(path)
 
     def report(self, path: str) -> bytes:

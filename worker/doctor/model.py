@@ -10,6 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from db.errors import LedgerError
+from db.outcomes import percent
 from db.registry import ModelRegistry
 from db.session import is_current
 from dicom_node.errors import DicomNodeError
@@ -125,7 +126,7 @@ def judge_trial(trial: Trial, lease_s: float) -> Verdict:
             f"{told}; study.lease_s is {lease_s:g} s for a whole study",
             "Raise study.lease_s, or give the worker more CPU or a GPU.",
         )
-    return ok(f"{told}, the same each time, probability {trial.probabilities[0]:.3f}")
+    return ok(f"{told}, the same each time, probability {percent(trial.probabilities[0])}")
 
 
 def _try(settings: Settings, bundle: ModelBundle) -> Trial:

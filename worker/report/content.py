@@ -5,6 +5,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 
 from db.outcomes import Grade
+from dicom_node.image_label import image_label
 from dicom_node.patient import date_of, shown_group, text_of
 from models.bundle import ModelBundle
 from worker.model_card import performance, region_points
@@ -29,7 +30,7 @@ def report_header(reference: Dataset) -> ReportHeader:
 
 def report_image(
     reference: Dataset,
-    number: int,
+    number: str,
     frame_number: int,
     *,
     probability: float | None = None,
@@ -39,15 +40,14 @@ def report_image(
     overlay: npt.NDArray[np.uint8] | None = None,
     notes: tuple[str, ...] = (),
 ) -> ReportImage:
-    """One line of the report's table; `number` counts the study's images from 1."""
+    """One line of the report's table; `number` as `dicom_node.image_label` gives it."""
     frame = f", frame {frame_number}" if _text(reference, "NumberOfFrames") not in ("", "1") else ""
     return ReportImage(
         label=f"Image {number}{frame}",
+        place=image_label(reference).place,
         body_part_examined=_text(reference, "BodyPartExamined"),
         laterality=_text(reference, "ImageLaterality") or _text(reference, "Laterality"),
         view_position=_text(reference, "ViewPosition"),
-        series_number=_text(reference, "SeriesNumber"),
-        instance_number=_text(reference, "InstanceNumber"),
         probability=probability,
         grade=grade,
         reason=reason,

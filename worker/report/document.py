@@ -177,8 +177,8 @@ def _outcome_part(content: ReportContent) -> list[Flowable]:
 def _images_part(images: tuple[ReportImage, ...], points: tuple[float, ...]) -> list[Flowable]:
     if not images:
         return []
-    widths = [31 * mm, 24 * mm, 22 * mm, 26 * mm, 22 * mm, CONTENT_WIDTH - 125 * mm]
-    titles = ("Image", "Body part", "Side, view", "Series, image", "Probability", "Result")
+    widths = [34 * mm, 36 * mm, 30 * mm, 24 * mm, CONTENT_WIDTH - 124 * mm]
+    titles = ("Image", "Body part", "Side, view", "Probability", "Result")
     head = [block(t, w, size=8, bold=True) for t, w in zip(titles, widths, strict=True)]
     rows = [
         [
@@ -205,7 +205,6 @@ def _image_cells(image: ReportImage, points: tuple[float, ...]) -> tuple[str, ..
         image.label,
         image.body_part_examined or "not stated",
         _joined(image.laterality, image.view_position) or "not stated",
-        _joined(image.series_number, image.instance_number) or "not stated",
         percent(image.probability, points) or "-",
         _result(image),
     )
@@ -213,6 +212,10 @@ def _image_cells(image: ReportImage, points: tuple[float, ...]) -> tuple[str, ..
 
 def _result(image: ReportImage) -> str:
     return "Not analysed" if image.probability is None else grade_word(image.grade)
+
+
+def _described(image: ReportImage) -> str:
+    return cut(_joined(image.label, image.place), _LONGEST_CELL)
 
 
 def _joined(*parts: str) -> str:
@@ -233,9 +236,8 @@ def _flagged_block(image: ReportImage, points: tuple[float, ...]) -> list[Flowab
     pictures = [picture for picture in (image.picture, image.overlay) if picture is not None]
     if not pictures:
         return []
-    place = _joined(image.body_part_examined, image.laterality, image.view_position)
     probability = percent(image.probability, points)
-    title = f"{_joined(image.label, place)}: {_result(image)}, probability {probability}"
+    title = f"{_described(image)}: {_result(image)}, probability {probability}"
     # One scale for both, so that radiograph and overlay lie side by side line for line.
     scale = min(
         _PAIR_WIDTH / max(p.shape[1] for p in pictures),
@@ -257,7 +259,7 @@ def _flagged_block(image: ReportImage, points: tuple[float, ...]) -> list[Flowab
 
 def _others_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     cells = [
-        [_thumbnail(image.picture), block(image.label, _THUMBNAIL_SIDE, size=7, muted=True)]
+        [_thumbnail(image.picture), block(_described(image), _THUMBNAIL_SIDE, size=7, muted=True)]
         for image in images
         if image.picture is not None and not image.grade
     ]
@@ -286,7 +288,7 @@ def _not_analysed_part(images: tuple[ReportImage, ...]) -> list[Flowable]:
     skipped = [image for image in images if image.probability is None]
     if not skipped:
         return []
-    lines = [_bullet(f"{image.label}: {image.reason}") for image in skipped]
+    lines = [_bullet(f"{_described(image)}: {image.reason}") for image in skipped]
     return [heading("Not analysed, and why"), *lines, Spacer(0, 3 * mm)]
 
 

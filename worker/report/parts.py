@@ -29,6 +29,7 @@ class ReportHeader:
 class ReportImage:
     """One radiograph of the study, or an instance that was not analysed.
 
+    `label` tells it from the study's others, `place` is body part, view and side in words.
     `probability` is calibrated, in [0, 1], None when not analysed, and `reason` then says why.
     `picture` is uint8 grey (rows, columns), `overlay` uint8 RGB (rows, columns, 3), as
     worker.overlay draws them at one size; a radiograph below both operating points needs no
@@ -36,11 +37,10 @@ class ReportImage:
     """
 
     label: str
+    place: str
     body_part_examined: str
     laterality: str
     view_position: str
-    series_number: str
-    instance_number: str
     probability: float | None
     grade: Grade
     reason: str

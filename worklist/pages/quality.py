@@ -15,7 +15,7 @@ from markupsafe import Markup
 from sqlalchemy import Engine
 from starlette.datastructures import State
 
-from db.outcomes import FLAGGED, OUTCOMES, Outcome
+from db.outcomes import FLAGGED, OUTCOMES, Outcome, percent
 from db.quality import Flag, Period, Quality, ReadImage, SuspectedMissed
 from db.states import ReviewOutcome
 from worklist.charts import Interval, Series, Told, bars, intervals, stacked_bars, times
@@ -77,7 +77,14 @@ def show_quality(request: Request, who: Reader, days: Days = Days.MONTH) -> HTML
     with _making:
         board = _board(request.app.state, days)
     return page(
-        request, "quality.html", who, days=days, choices=list(Days), board=board, outcomes=OUTCOMES
+        request,
+        "quality.html",
+        who,
+        days=days,
+        choices=list(Days),
+        board=board,
+        outcomes=OUTCOMES,
+        percent=percent,
     )
 
 

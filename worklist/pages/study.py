@@ -60,7 +60,7 @@ def review(
         enter_review(request, reading, who, found, image, outcome, box)
     except AnswerRefused as refusal:
         chosen = form | {"outcome": outcome or ""}
-        problem = {"image": image.number, "words": str(refusal), "form": chosen}
+        problem: dict[str, object] = {"image": image.number, "words": str(refusal), "form": chosen}
         return _page(request, reading, who, found, problem, status_code=422)
     return RedirectResponse(
         f"/studies/{found.study_instance_uid}?saved={image.number}#image-{image.number}", 303

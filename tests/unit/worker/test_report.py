@@ -49,12 +49,11 @@ def image(number: int, probability: float | None = 0.02, grade: Grade = Grade.BE
         caption = OverlayCaption("hand-map", "1.2.0", grade, probability)
         overlay = render_overlay(pixels, np.ones((2, 2), np.float32), caption)
     return ReportImage(
-        label=f"Image {number}",
+        label=f"Image 1.{number}",
+        place="hand PA left",
         body_part_examined="HAND",
         laterality="L",
         view_position="PA",
-        series_number="1",
-        instance_number=str(number),
         probability=probability,
         grade=grade,
         reason="" if probability is not None else "not a CR or DX image",
@@ -101,7 +100,7 @@ def words(pdf: bytes, folder: Path) -> str:
             (image(1),),
             "below both operating points. This does not exclude a fracture.",
         ),
-        (Outcome.NOT_ANALYSED, (image(1, None),), "Image 1: not a CR or DX image"),
+        (Outcome.NOT_ANALYSED, (image(1, None),), "Image 1.1, hand PA left: not a CR or DX image"),
         (Outcome.FAILED, (), "The analysis did not finish"),
         (
             Outcome.INCOMPLETE,
@@ -145,7 +144,7 @@ def test_two_hundred_images_paginate_with_warning_patient_and_number_on_each_pag
         assert f"Page {number} of {len(pages)}" in page
         assert "Doe, Jane" in page
         assert "PID-4711" in page
-    assert all(f"Image {n}" in "".join(pages) for n in range(1, 201))
+    assert all(f"Image 1.{n}" in "".join(pages) for n in range(1, 201))
 
 
 @needs_poppler
@@ -223,7 +222,7 @@ def test_texts_far_beyond_what_dicom_allows_are_cut(letter: str) -> None:
     text = letter * 20_000
     header = ReportHeader(**dict.fromkeys(ReportHeader.__slots__, text))
     flagged = image(1, 0.9, Grade.LIKELY)
-    odd = {"label": text, "body_part_examined": text, "laterality": text, "series_number": text}
+    odd = {"label": text, "body_part_examined": text, "laterality": text, "place": text}
     study = content(Outcome.POSITIVE, replace(flagged, **odd), header=header, reason=text)
     assert render_report(study).startswith(b"%PDF")
 

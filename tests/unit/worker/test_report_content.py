@@ -106,22 +106,22 @@ def test_a_date_that_is_none_is_shown_as_it_is(stated: str) -> None:
 
 
 def test_an_image_is_told_by_number_and_only_a_multiframe_one_by_frame() -> None:
-    single = report_image(reference(NumberOfFrames=1), 2, 1)
-    multi = report_image(reference(NumberOfFrames=3), 2, 3)
-    assert (single.label, multi.label) == ("Image 2", "Image 2, frame 3")
+    single = report_image(reference(NumberOfFrames=1), "2.1", 1)
+    multi = report_image(reference(NumberOfFrames=3), "2.1", 3)
+    assert (single.label, multi.label) == ("Image 2.1", "Image 2.1, frame 3")
 
 
 def test_the_side_of_the_image_comes_before_that_of_the_series() -> None:
-    assert report_image(reference(Laterality="L"), 1, 1).laterality == "L"
+    assert report_image(reference(Laterality="L"), "1", 1).laterality == "L"
     both = reference(Laterality="L", ImageLaterality="R")
-    assert report_image(both, 1, 1).laterality == "R"
+    assert report_image(both, "1", 1).laterality == "R"
 
 
 def test_what_was_found_reaches_the_line_of_the_image() -> None:
     picture = np.zeros((2, 2, 3), np.uint8)
     image = report_image(
         reference(BodyPartExamined="HAND", ViewPosition="PA", SeriesNumber=3, InstanceNumber=4),
-        1,
+        "3.4",
         1,
         probability=0.5,
         grade=Grade.POSSIBLE,
@@ -129,7 +129,7 @@ def test_what_was_found_reaches_the_line_of_the_image() -> None:
         overlay=picture,
     )
     assert (image.body_part_examined, image.view_position) == ("HAND", "PA")
-    assert (image.series_number, image.instance_number) == ("3", "4")
+    assert (image.label, image.place) == ("Image 3.4", "hand PA")
     assert (image.probability, image.grade) == (0.5, Grade.POSSIBLE)
     assert image.picture is image.overlay is picture
 

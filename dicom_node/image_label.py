@@ -1,6 +1,6 @@
 """What people call an image of a study, the same on the worklist, in reports and in results."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, count
 from string import ascii_lowercase
@@ -45,7 +45,9 @@ def image_number(label: ImageLabel, position: int, taken: Collection[str]) -> st
         position: of the instance in its study, from 1, by Series and then SOP Instance UID.
     """
     number = label.number or str(position)
-    suffixes = chain(("", *ascii_lowercase[1:]), (f"-{further}" for further in count(27)))
+    suffixes: Iterator[str] = chain(
+        ("", *ascii_lowercase[1:]), (f"-{further}" for further in count(27))
+    )
     return next(number + suffix for suffix in suffixes if number + suffix not in taken)
 
 

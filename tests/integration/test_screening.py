@@ -1,5 +1,6 @@
 """Screening a study on disk: findings, outcome and the files it leaves."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,6 +46,8 @@ def phantoms(folder: Path, count: int, **options: str) -> list[Path]:
 
 def report_text(report: pydicom.Dataset, folder: Path) -> str:
     """Words of an encapsulated PDF, single spaces."""
+    if shutil.which("pdftotext") is None:
+        pytest.skip("needs poppler-utils")
     pdf = folder / "report.pdf"
     pdf.write_bytes(report_document(report))
     told = subprocess.run(["pdftotext", str(pdf), "-"], capture_output=True, check=True, text=True)

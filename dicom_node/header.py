@@ -4,6 +4,7 @@ Nothing here looks at pixels; that is radiograph.py.
 """
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydicom import Dataset, config, dcmread
@@ -20,20 +21,28 @@ _MAX_INFLATED_BYTES = 256 * 1024 * 1024
 config.settings.reading_validation_mode = config.IGNORE
 
 
-def read_header(path: Path) -> Dataset:
+def read_header(path: Path, keywords: Sequence[str] = ()) -> Dataset:
     """The data set without pixels (group 7FE0) and what follows them.
+
+    With `keywords` it holds at most those elements and its SOP UIDs; all others are skipped unread.
 
     Files without preamble or file meta information are read where pydicom can guess the encoding.
     Raises UnreadableInstance when the file cannot be read, isn't DICOM or nests too deep.
     """
-    return parse_file(path, stop_before_pixels=True)
+    wanted = [*keywords, "SOPClassUID", "SOPInstanceUID"] if keywords else []
+    return parse_file(path, stop_before_pixels=True, keywords=wanted)
 
 
-def parse_file(path: Path, *, stop_before_pixels: bool) -> Dataset:
+def parse_file(path: Path, *, stop_before_pixels: bool, keywords: Sequence[str] = ()) -> Dataset:
     """The data set, with or without pixels; errors as for `read_header`."""
     try:
         _refuse_inflating_bomb(path)
-        parsed = dcmread(path, force=True, stop_before_pixels=stop_before_pixels)
+        parsed = dcmread(
+            path,
+            force=True,
+            stop_before_pixels=stop_before_pixels,
+            specific_tags=list(keywords) or None,
+        )
     except UnreadableInstance:
         raise
     except OSError as error:

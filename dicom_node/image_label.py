@@ -3,14 +3,24 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, count
+from pathlib import Path
 from string import ascii_lowercase
 
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
+
+from dicom_node.header import read_header
 
 _LONGEST_NUMBER = 12
 """Characters of an Integer String (PS3.5 6.2)."""
 _LONGEST_WORD = 64
+_LONGEST_ELEMENT = 1024
+"""Bytes of an element that is decoded."""
+_KEYWORDS = (
+    *("SeriesNumber", "InstanceNumber", "BodyPartExamined", "ViewPosition"),
+    *("ImageLaterality", "Laterality"),
+)
 _SIDES = {"L": "left", "R": "right", "B": "both sides"}
 
 
@@ -22,6 +32,20 @@ class ImageLabel:
     """Series and instance number, "2.1"; "" where the header does not state both."""
     place: str
     """Body part, view and side as far as stated: "hand PA left"."""
+
+
+def label_in_file(path: Path) -> ImageLabel:
+    """Return the label of a stored instance; other elements of its header are skipped unread.
+
+    Raises:
+        UnreadableInstance: as `dicom_node.header.read_header`.
+    """
+    header = read_header(path, _KEYWORDS)
+    for keyword in _KEYWORDS:
+        element = header.get_item(keyword)
+        if isinstance(element, RawDataElement) and element.length > _LONGEST_ELEMENT:
+            del header[keyword]
+    return image_label(header)
 
 
 def image_label(header: Dataset) -> ImageLabel:

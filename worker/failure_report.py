@@ -110,7 +110,7 @@ def _report(
         outcome=Outcome.FAILED,
         reason=failed.reason,
         images=tuple(
-            report_image(Dataset(), number, 0, reason=reason)
+            report_image(Dataset(), str(number), 0, reason=reason)
             for number, reason in enumerate(_reasons(failed, root), start=1)
         ),
         model=None,

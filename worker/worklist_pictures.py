@@ -17,7 +17,7 @@ from pydicom import Dataset
 
 from dicom_node.errors import DicomNodeError, UnreadableInstance
 from dicom_node.header import parse_file, read_header
-from dicom_node.image_label import ImageLabel, image_label
+from dicom_node.image_label import ImageLabel, label_in_file
 from dicom_node.radiograph import PixelLimits
 from dicom_node.result_content import heatmap_pixels, heatmap_source, report_document
 from worker.overlay import render_radiograph, rendered_shape
@@ -67,7 +67,7 @@ class RenderedPictures:
     def label(self, path: str) -> ImageLabel:
         """Series and instance number, body part, view and side of a received instance."""
         if path not in self._labels:
-            self._labels[path] = image_label(read_header(self._data_folder / path))
+            self._labels[path] = label_in_file(self._data_folder / path)
         return self._labels[path]
 
     def report(self, path: str) -> bytes:

@@ -46,7 +46,7 @@ def report_image(
         label=f"Image {number}{frame}",
         place=image_label(reference).place,
         body_part_examined=_text(reference, "BodyPartExamined"),
-        laterality=_text(reference, "ImageLaterality") or _text(reference, "Laterality"),
+        laterality=_side(reference),
         view_position=_text(reference, "ViewPosition"),
         probability=probability,
         grade=grade,
@@ -55,6 +55,12 @@ def report_image(
         overlay=overlay,
         notes=notes,
     )
+
+
+def _side(reference: Dataset) -> str:
+    """L, R or B; "" for U, the term for unpaired body parts."""
+    side = _text(reference, "ImageLaterality") or _text(reference, "Laterality")
+    return "" if side == "U" else side
 
 
 def report_model(bundle: ModelBundle) -> ReportModel:

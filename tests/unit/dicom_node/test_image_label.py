@@ -1,9 +1,14 @@
 """What an image is called: series and instance number, body part, view and side."""
 
+from pathlib import Path
+
 import pytest
 from pydicom import Dataset
 
-from dicom_node.image_label import ImageLabel, image_label, image_number
+from dicom_node.errors import UnreadableInstance
+from dicom_node.header import read_header
+from dicom_node.image_label import ImageLabel, image_label, image_number, label_in_file
+from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 
 
 def header(**attributes: object) -> Dataset:
@@ -37,6 +42,32 @@ def header(**attributes: object) -> Dataset:
 )
 def test_an_image_is_called_as_its_header_says(stated: Dataset, number: str, place: str) -> None:
     assert image_label(stated) == ImageLabel(number, place)
+
+
+def test_a_stored_instance_is_labelled_without_reading_the_rest_of_its_header(
+    tmp_path: Path,
+) -> None:
+    dataset = radiograph_dataset(7)
+    dataset.SeriesNumber, dataset.BodyPartExamined, dataset.ViewPosition = 2, "HAND", "PA"
+    dataset.ImageLaterality = "L"
+    path = write_instance(dataset, tmp_path / "hand.dcm")
+    assert label_in_file(path) == ImageLabel("2.7", "hand PA left")
+    assert set(read_header(path, ["ViewPosition"]).keys()) <= {0x00185101, 0x00080016, 0x00080018}
+
+
+def test_an_element_far_too_long_is_not_part_of_the_label(tmp_path: Path) -> None:
+    dataset = radiograph_dataset(7)
+    dataset.SeriesNumber, dataset.ViewPosition = 2, "A\\" * 20_000
+    del dataset.BodyPartExamined
+    dataset.Laterality = dataset.ImageLaterality = ""
+    path = write_instance(dataset, tmp_path / "long.dcm")
+    assert label_in_file(path) == ImageLabel("2.7", "")
+
+
+def test_what_is_no_dicom_has_no_label(tmp_path: Path) -> None:
+    (tmp_path / "text.dcm").write_text("no DICOM")
+    with pytest.raises(UnreadableInstance):
+        label_in_file(tmp_path / "text.dcm")
 
 
 def test_a_number_that_is_none_is_not_shown() -> None:

@@ -113,6 +113,7 @@ def test_an_image_is_told_by_number_and_only_a_multiframe_one_by_frame() -> None
 
 def test_the_side_of_the_image_comes_before_that_of_the_series() -> None:
     assert report_image(reference(Laterality="L"), "1", 1).laterality == "L"
+    assert report_image(reference(ImageLaterality="U"), "1", 1).laterality == ""
     both = reference(Laterality="L", ImageLaterality="R")
     assert report_image(both, "1", 1).laterality == "R"
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from string import ascii_lowercase
+from typing import cast
 
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
 
@@ -42,7 +43,7 @@ def label_in_file(path: Path) -> ImageLabel:
     """
     header = read_header(path, _KEYWORDS)
     for keyword in _KEYWORDS:
-        element = header.get_item(keyword)
+        element = cast("DataElement | RawDataElement | None", header.get_item(keyword))
         if isinstance(element, RawDataElement) and element.length > _LONGEST_ELEMENT:
             del header[keyword]
     return image_label(header)

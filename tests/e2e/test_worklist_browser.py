@@ -19,6 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from db.outcomes import OUTCOMES
 from db.reviews import Reviews
 from db.states import ReviewOutcome
 from tests.radiographs import Phantom, write_phantom
@@ -276,6 +277,21 @@ def test_a_phone_shows_cards_and_nothing_reaches_out_of_it(
     open_study(phone, address, "mul")
     require_no_sideways_scrolling(phone)
     require_accessible(phone, "study on a phone")
+
+
+def test_the_longest_outcome_is_not_cut_in_the_list(
+    browser: webdriver.Chrome, address: str
+) -> None:
+    sign_in(browser, address)
+    find(browser, ".studies .name")
+    longest = max((terms.word for terms in OUTCOMES.values()), key=len)
+    room, needed = browser.execute_script(
+        "const cell = document.querySelector('.studies td.outcome');"
+        "cell.querySelector('.sign').lastChild.textContent = arguments[0];"
+        "return [cell.clientWidth, cell.scrollWidth]",
+        longest,
+    )
+    assert needed <= room
 
 
 def require_no_sideways_scrolling(browser: webdriver.Chrome) -> None:

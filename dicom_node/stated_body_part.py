@@ -7,15 +7,15 @@ unknown word leaves nothing out. The table is `body_part_words.toml`; a site add
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydicom import Dataset
-from pydicom.multival import MultiValue
+if TYPE_CHECKING:  # settings read this module's table: a question to the ledger needs no DICOM
+    from pydicom import Dataset
 
 TABLE_FILE = Path(__file__).with_name("body_part_words.toml")
 NOT_A_LIMB = "not a limb"
@@ -113,7 +113,7 @@ SiteWords = Mapping[str, str]
 """Word → region of a limb, NOT_A_LIMB or IGNORED: a site's own, stronger than the table's."""
 
 
-def read_body_part(header: Dataset, site_words: SiteWords | None = None) -> BodyPart:
+def read_body_part(header: "Dataset", site_words: SiteWords | None = None) -> BodyPart:
     """Read Body Part Examined, the anatomic and procedure codes, View Position and descriptions.
 
     A value that cannot be read counts as not stated. Attributes of the image and its series come
@@ -165,7 +165,7 @@ def is_covered(stated: BodyPart, term: str, scope: Iterable[str]) -> bool:
     return term in covered or not covered.isdisjoint((*stated.limbs, *stated.elsewhere))
 
 
-def stated_value(header: Dataset) -> str:
+def stated_value(header: "Dataset") -> str:
     """Body Part Examined as it is stated, upper-case, several values joined by a backslash."""
     return "\\".join(_values(header, "BodyPartExamined")).upper()
 
@@ -407,7 +407,7 @@ def _is_word(token: str) -> bool:
     return len(token) > 1 or not token.isascii()
 
 
-def _stated_texts(header: Dataset) -> Iterator[tuple[str, str, bool]]:
+def _stated_texts(header: "Dataset") -> Iterator[tuple[str, str, bool]]:
     for keyword, name, is_of_image in _TEXTS:
         yield name, " ".join(_values(header, keyword)), is_of_image
     for request in _items(header, "RequestAttributesSequence"):
@@ -415,7 +415,7 @@ def _stated_texts(header: Dataset) -> Iterator[tuple[str, str, bool]]:
         yield "Requested Procedure Description", text, False
 
 
-def _stated_codes(header: Dataset) -> Iterator[tuple[str, str, str, bool]]:
+def _stated_codes(header: "Dataset") -> Iterator[tuple[str, str, str, bool]]:
     for keyword, name, is_of_image in _CODES:
         for item in _items(header, keyword):
             yield name, _one(item, "CodeValue"), _one(item, "CodeMeaning"), is_of_image
@@ -425,25 +425,25 @@ def _stated_codes(header: Dataset) -> Iterator[tuple[str, str, str, bool]]:
             yield "Requested Procedure Code", value, meaning, False
 
 
-def _view(header: Dataset) -> str:
+def _view(header: "Dataset") -> str:
     return " ".join(_values(header, "ViewPosition"))
 
 
-def _one(item: Dataset, keyword: str) -> str:
+def _one(item: "Dataset", keyword: str) -> str:
     return next(iter(_values(item, keyword)), "")
 
 
-def _values(header: Dataset, keyword: str) -> list[str]:
+def _values(header: "Dataset", keyword: str) -> list[str]:
     """All values of a text; none where it is not stated or cannot be read."""
     try:
         value = header.get(keyword)
-        values = list(value) if isinstance(value, (MultiValue, list)) else [value]
+        values = list(value) if isinstance(value, MutableSequence) else [value]
         return [str(one).strip() for one in values[:_MOST_VALUES] if one not in (None, "")]
     except Exception:  # pydicom converts when a value is used and raises whatever it provokes
         return []
 
 
-def _items(header: Dataset, keyword: str) -> list[Dataset]:
+def _items(header: "Dataset", keyword: str) -> list["Dataset"]:
     try:
         return list(header.get(keyword) or [])[:_MOST_VALUES]
     except Exception:  # as above

@@ -98,7 +98,7 @@ def print_status(console: Console, status: Json) -> None:
         table = Table(*status[subject], title=subject, title_justify="left")
         table.add_row(*(str(count) for count in status[subject].values()))
         console.print(table)
-    if status["studies"]["FAILED"]:
+    if status["studies"].get("FAILED"):
         console.print("which studies failed, and why: `fracture-screen status --failed`")
     if status["sent_with_warning"]:
         console.print(

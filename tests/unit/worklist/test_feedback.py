@@ -21,7 +21,7 @@ def image(operating_point: str = "specific", *, analysed: bool = True) -> Image:
         UID, 1, analysed=analysed, operating_point=operating_point, rows=200, columns=100
     )
     instance = InstanceRecord(UID, "1.2", "1.2.840.10008.5.1.4.1.1.1", "spool/x", 1, NOW)
-    return Image(1, instance, (Frame(1, finding, has_heatmap=False),), ())
+    return Image("1.1", "hand PA left", instance, (Frame(1, finding, has_heatmap=False),), ())
 
 
 def test_an_answer_says_whether_there_is_a_fracture() -> None:

@@ -4,7 +4,8 @@ The network stays as it is, so any engine will do: two arrays of its features ar
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from models.preprocessing import letterbox, to_network_input
 from models.scope import Description, Scope, describe
 from training.data.example import Example
 from training.data.pixels import read_pixels
+from training.foreign_pictures import read_foreign_file
+from training.other_parts import fit_other_parts, rejected_sources
 from training.position import FOLDS, TURNS, fit_position, judged_by_others, seen_as
 from training.scope import VARIATIONS, processed, random_of, spread_of, varied
 from training.statistics.intervals import Estimate, wilson
@@ -76,10 +79,35 @@ def show(
     return Shown(np.stack(features), np.stack(texture), np.asarray(probabilities, np.float64))
 
 
+def show_others(
+    bundle: ModelBundle, engine: Engine, paths: Sequence[Path], seed: int
+) -> FloatArray:
+    """Return the shares (n, 1 + `VARIATIONS`, K) of pictures of other parts, as limbs are shown.
+
+    Raises:
+        DataError: a file shows nothing.
+    """
+    pictures = [frame for path in paths for frame in read_foreign_file(path)]
+    seen = [_seen(bundle, engine, one, seed, number)[0] for number, one in enumerate(pictures)]
+    return np.stack([described.features[list(_STANDING)] for described in seen])
+
+
 def refit(
-    bundle: ModelBundle, shown: Shown, fractured: npt.NDArray[np.bool_], groups: Sequence[int]
+    bundle: ModelBundle,
+    shown: Shown,
+    fractured: npt.NDArray[np.bool_],
+    groups: Sequence[int],
+    others: Sequence[FloatArray] = (),
 ) -> Refitted:
-    """Fit both, and measure them on groups that each fit leaves out."""
+    """Fit all, and measure them on groups, and sources of other parts, that each fit leaves out.
+
+    Args:
+        bundle: of the network.
+        shown: what it says of the radiographs.
+        fractured: (n).
+        groups: (n).
+        others: of each source of other parts what `show_others` gives.
+    """
     everything = np.arange(len(fractured))
     numbers = np.asarray(groups)
     log_odds = judged_by_others(shown.features[:, : len(TURNS)], groups)
@@ -89,7 +117,18 @@ def refit(
         for name, rejected in _rejected_by_others(shown, numbers).items()
     }
     head = fit_position(shown.features[:, : len(TURNS)])
-    return Refitted(_scope_of(shown, everything, numbers), head, figures)
+    scope = _scope_of(shown, everything, numbers)
+    if others:
+        columns = list(_STANDING)
+        limbs = shown.features[:, columns].reshape(-1, shown.features.shape[-1])
+        many = np.repeat(numbers, len(columns)).tolist()
+        flat = [source.reshape(-1, source.shape[-1]) for source in others]
+        scope = replace(scope, other_parts=fit_other_parts(limbs, many, np.concatenate(flat)))
+        if len(others) > 1:
+            found = rejected_sources(limbs, many, flat)
+            plain = np.concatenate([one[:: len(columns)] for one in found])
+            figures["outside the scope"]["other parts, sources left out"] = {"all": _share(plain)}
+    return Refitted(scope, head, figures)
 
 
 def _scope_of(shown: Shown, rows: Rows, groups: npt.NDArray[np.int_]) -> Scope:

@@ -4,7 +4,7 @@ The network stays as it is, so any engine will do: two arrays of its features ar
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -114,39 +114,53 @@ def refit(
     figures = _figures_of_turns(bundle, shown.probabilities, log_odds, fractured)
     figures["outside the scope"] = {
         name: {"all": _share(rejected)}
-        for name, rejected in _rejected_by_others(shown, numbers).items()
+        for name, rejected in _rejected_by_others(shown, numbers, others).items()
     }
     head = fit_position(shown.features[:, : len(TURNS)])
-    scope = _scope_of(shown, everything, numbers)
-    if others:
-        columns = list(_STANDING)
-        limbs = shown.features[:, columns].reshape(-1, shown.features.shape[-1])
-        many = np.repeat(numbers, len(columns)).tolist()
-        flat = [source.reshape(-1, source.shape[-1]) for source in others]
-        scope = replace(scope, other_parts=fit_other_parts(limbs, many, np.concatenate(flat)))
-        if len(others) > 1:
-            found = rejected_sources(limbs, many, flat)
-            plain = np.concatenate([one[:: len(columns)] for one in found])
-            figures["outside the scope"]["other parts, sources left out"] = {"all": _share(plain)}
+    scope = _scope_of(shown, everything, numbers, others)
+    if len(others) > 1:
+        limbs, many = _standing(shown, everything, numbers)
+        found = rejected_sources(limbs.features, many, [_flat(source) for source in others])
+        plain = np.concatenate([rejected[:: len(_STANDING)] for rejected in found])
+        figures["outside the scope"]["other parts, sources left out"] = {"all": _share(plain)}
     return Refitted(scope, head, figures)
 
 
-def _scope_of(shown: Shown, rows: Rows, groups: npt.NDArray[np.int_]) -> Scope:
+def _standing(
+    shown: Shown, rows: Rows, groups: npt.NDArray[np.int_]
+) -> tuple[Description, list[int]]:
+    """Every copy of the radiographs `rows` that a scope is fitted on, and the group of each."""
     columns = list(_STANDING)
-    many = np.repeat(groups[rows], len(columns))
-    looks = (shown.features[rows][:, columns], shown.texture[rows][:, columns])
-    features, texture = (look.reshape(len(many), -1) for look in looks)
-    return Scope(spread_of(features, many), spread_of(texture, many))
+    described = Description(
+        _flat(shown.features[rows][:, columns]), _flat(shown.texture[rows][:, columns])
+    )
+    return described, np.repeat(groups[rows], len(columns)).tolist()
+
+
+def _flat(copies: FloatArray) -> FloatArray:
+    """(n, copies, d) as (n · copies, d)."""
+    return copies.reshape(-1, copies.shape[-1])
+
+
+def _scope_of(
+    shown: Shown, rows: Rows, groups: npt.NDArray[np.int_], others: Sequence[FloatArray]
+) -> Scope:
+    limbs, many = _standing(shown, rows, groups)
+    head = None
+    if others:
+        foreign = np.concatenate([_flat(source) for source in others])
+        head = fit_other_parts(limbs.features, many, foreign)
+    return Scope(spread_of(limbs.features, many), spread_of(limbs.texture, many), head)
 
 
 def _rejected_by_others(
-    shown: Shown, groups: npt.NDArray[np.int_]
+    shown: Shown, groups: npt.NDArray[np.int_], others: Sequence[FloatArray]
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Upright and processed radiographs (n) that a scope of other groups rejects."""
     columns = {"upright": 0, "processed": _PROCESSED}
     found = {name: np.zeros(len(groups), np.bool_) for name in columns}
-    for others, own in GroupKFold(FOLDS).split(groups, groups=groups):
-        scope = _scope_of(shown, others, groups)
+    for rest, own in GroupKFold(FOLDS).split(groups, groups=groups):
+        scope = _scope_of(shown, rest, groups, others)
         for name, column in columns.items():
             described = Description(shown.features[own, column], shown.texture[own, column])
             found[name][own] = scope.excess(described) > 1

@@ -192,6 +192,8 @@ def _read_scope(folder: Path, stated: str | None, weights: Weights) -> Scope | N
     scope = scope_from_bytes(stored)
     expected = (weights[f"{HIDDEN_LAYER}/kernel"].shape[0], TEXTURE_MEASURES)
     found = (len(scope.features.mean), len(scope.texture.mean))
+    if scope.other_parts is not None and len(scope.other_parts.kernel) != expected[0]:
+        raise ValueError(f"{SCOPE_FILE} tells other parts by features of another network")
     if found != expected:
         raise ValueError(f"{SCOPE_FILE} is of {found} features and measures, not of {expected}")
     return scope
@@ -210,7 +212,7 @@ def _read_position(folder: Path, stated: str | None, weights: Weights) -> Positi
 
 
 def _format(scope: Scope | None, position: PositionHead | None) -> int:
-    if position is not None:
+    if position is not None or (scope is not None and scope.other_parts is not None):
         return FORMAT
     return _WITHOUT_SCOPE if scope is None else _WITH_SCOPE
 

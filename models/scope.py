@@ -30,6 +30,8 @@ _OCTAVES = 5
 _SPARSITY_AT = (0, 2)
 """Octaves whose sparsity is measured: edges of bone against noise or print, and its outlines."""
 _SMALL = np.float32(1e-5)
+_SPREADS = ("features", "texture")
+_OTHER_PARTS = ("kernel", "offset")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +86,38 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class OtherParts:
+    """Tells limbs from other parts of the body, linear in `feature_shares`.
+
+    A chest is no further from most limbs than a rare limb is, so distance alone does not tell it.
+    """
+
+    kernel: FloatArray
+    """(K)."""
+    offset: float
+    """Moves the threshold to 0: above it is another part."""
+
+    def __post_init__(self) -> None:
+        if self.kernel.ndim != 1 or not np.isfinite([*self.kernel, self.offset]).all():
+            raise ValueError("other parts need a kernel (K) and an offset, all finite")
+
+    def excess(self, features: FloatArray) -> Distances:
+        """Return log-odds over the threshold, plus 1 (n): above 1 is another part. NaN is one.
+
+        Raises:
+            ValueError: shares (n, K) of another K.
+        """
+        if features.shape[1] != len(self.kernel):
+            raise ValueError(
+                f"a head of {len(self.kernel)} features cannot judge {features.shape[1]}"
+            )
+        over = features.astype(np.float64) @ self.kernel.astype(np.float64) + self.offset
+        return np.nan_to_num(1 + over, nan=np.inf)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scope:
-    """Two looks at a picture; it is outside if either says so.
+    """Looks at a picture; it is outside if any says so.
 
     Apart, because a few measures of texture would not be heard among hundreds of features.
     """
@@ -94,12 +126,17 @@ class Scope:
     """Of `feature_shares`."""
     texture: Spread
     """Of `texture`."""
+    other_parts: OtherParts | None = None
+    """Of `feature_shares`; None: not known, as in bundles up to 0.2."""
 
     def excess(self, described: "Description") -> Distances:
-        """The larger of both (n): above 1 is outside the scope."""
-        return np.maximum(
+        """Return the largest of all looks (n): above 1 is outside the scope."""
+        foreign = np.maximum(
             self.features.excess(described.features), self.texture.excess(described.texture)
         )
+        if self.other_parts is None:
+            return foreign
+        return np.maximum(foreign, self.other_parts.excess(described.features))
 
 
 class Description(NamedTuple):
@@ -145,10 +182,13 @@ def scope_to_bytes(scope: Scope) -> bytes:
     """As NumPy's .npz, float32, nothing pickled."""
     buffer = BytesIO()
     arrays = {
-        f"{look.name}/{field.name}": np.float32(getattr(getattr(scope, look.name), field.name))
-        for look in fields(Scope)
+        f"{look}/{field.name}": np.float32(getattr(getattr(scope, look), field.name))
+        for look in _SPREADS
         for field in fields(Spread)
     }
+    if scope.other_parts is not None:
+        for name in _OTHER_PARTS:
+            arrays[f"other_parts/{name}"] = np.float32(getattr(scope.other_parts, name))
     np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
@@ -164,10 +204,22 @@ def scope_from_bytes(stored: bytes) -> Scope:
             found = {name: arrays[name] for name in arrays.files}
     except (AttributeError, BadZipFile, EOFError, OSError) as error:
         raise ValueError(f"not a file of arrays ({error})") from error
-    spreads = {look.name: _spread(found, f"{look.name}/") for look in fields(Scope)}
+    spreads = {look: _spread(found, f"{look}/") for look in _SPREADS}
+    other_parts = _other_parts(found)
     if found:
         raise ValueError(f"unknown arrays: {', '.join(sorted(found))}")
-    return Scope(**spreads)
+    return Scope(**spreads, other_parts=other_parts)
+
+
+def _other_parts(found: dict[str, Any]) -> OtherParts | None:
+    """Takes its arrays out of `found`, where there are any."""
+    stored = [found.pop(f"other_parts/{name}", None) for name in _OTHER_PARTS]
+    if all(array is None for array in stored):
+        return None
+    kernel, offset = stored
+    if kernel is None or offset is None:
+        raise ValueError("other_parts needs both a kernel and an offset")
+    return OtherParts(kernel, float(offset))
 
 
 def _spread(found: dict[str, Any], prefix: str) -> Spread:

@@ -5,6 +5,7 @@ The network stays as it is, so any engine will do: two arrays of its features ar
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from models.preprocessing import letterbox, to_network_input
 from models.scope import Description, Scope, describe
 from training.data.example import Example
 from training.data.pixels import read_pixels
+from training.foreign_pictures import read_foreign_file
+from training.other_parts import fit_other_parts, rejected_sources
 from training.position import FOLDS, TURNS, fit_position, judged_by_others, seen_as
 from training.scope import VARIATIONS, processed, random_of, spread_of, varied
 from training.statistics.intervals import Estimate, wilson
@@ -76,38 +79,88 @@ def show(
     return Shown(np.stack(features), np.stack(texture), np.asarray(probabilities, np.float64))
 
 
+def show_others(
+    bundle: ModelBundle, engine: Engine, paths: Sequence[Path], seed: int
+) -> FloatArray:
+    """Return the shares (n, 1 + `VARIATIONS`, K) of pictures of other parts, as limbs are shown.
+
+    Raises:
+        DataError: a file shows nothing.
+    """
+    pictures = [frame for path in paths for frame in read_foreign_file(path)]
+    seen = [_seen(bundle, engine, one, seed, number)[0] for number, one in enumerate(pictures)]
+    return np.stack([described.features[list(_STANDING)] for described in seen])
+
+
 def refit(
-    bundle: ModelBundle, shown: Shown, fractured: npt.NDArray[np.bool_], groups: Sequence[int]
+    bundle: ModelBundle,
+    shown: Shown,
+    fractured: npt.NDArray[np.bool_],
+    groups: Sequence[int],
+    others: Sequence[FloatArray] = (),
 ) -> Refitted:
-    """Fit both, and measure them on groups that each fit leaves out."""
+    """Fit all, and measure them on groups, and sources of other parts, that each fit leaves out.
+
+    Args:
+        bundle: of the network.
+        shown: what it says of the radiographs.
+        fractured: (n).
+        groups: (n).
+        others: of each source of other parts what `show_others` gives.
+    """
     everything = np.arange(len(fractured))
     numbers = np.asarray(groups)
     log_odds = judged_by_others(shown.features[:, : len(TURNS)], groups)
     figures = _figures_of_turns(bundle, shown.probabilities, log_odds, fractured)
     figures["outside the scope"] = {
         name: {"all": _share(rejected)}
-        for name, rejected in _rejected_by_others(shown, numbers).items()
+        for name, rejected in _rejected_by_others(shown, numbers, others).items()
     }
     head = fit_position(shown.features[:, : len(TURNS)])
-    return Refitted(_scope_of(shown, everything, numbers), head, figures)
+    scope = _scope_of(shown, everything, numbers, others)
+    if len(others) > 1:
+        limbs, many = _standing(shown, everything, numbers)
+        found = rejected_sources(limbs.features, many, [_flat(source) for source in others])
+        plain = np.concatenate([rejected[:: len(_STANDING)] for rejected in found])
+        figures["outside the scope"]["other parts, sources left out"] = {"all": _share(plain)}
+    return Refitted(scope, head, figures)
 
 
-def _scope_of(shown: Shown, rows: Rows, groups: npt.NDArray[np.int_]) -> Scope:
+def _standing(
+    shown: Shown, rows: Rows, groups: npt.NDArray[np.int_]
+) -> tuple[Description, list[int]]:
+    """Every copy of the radiographs `rows` that a scope is fitted on, and the group of each."""
     columns = list(_STANDING)
-    many = np.repeat(groups[rows], len(columns))
-    looks = (shown.features[rows][:, columns], shown.texture[rows][:, columns])
-    features, texture = (look.reshape(len(many), -1) for look in looks)
-    return Scope(spread_of(features, many), spread_of(texture, many))
+    described = Description(
+        _flat(shown.features[rows][:, columns]), _flat(shown.texture[rows][:, columns])
+    )
+    return described, np.repeat(groups[rows], len(columns)).tolist()
+
+
+def _flat(copies: FloatArray) -> FloatArray:
+    """(n, copies, d) as (n · copies, d)."""
+    return copies.reshape(-1, copies.shape[-1])
+
+
+def _scope_of(
+    shown: Shown, rows: Rows, groups: npt.NDArray[np.int_], others: Sequence[FloatArray]
+) -> Scope:
+    limbs, many = _standing(shown, rows, groups)
+    head = None
+    if others:
+        foreign = np.concatenate([_flat(source) for source in others])
+        head = fit_other_parts(limbs.features, many, foreign)
+    return Scope(spread_of(limbs.features, many), spread_of(limbs.texture, many), head)
 
 
 def _rejected_by_others(
-    shown: Shown, groups: npt.NDArray[np.int_]
+    shown: Shown, groups: npt.NDArray[np.int_], others: Sequence[FloatArray]
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Upright and processed radiographs (n) that a scope of other groups rejects."""
     columns = {"upright": 0, "processed": _PROCESSED}
     found = {name: np.zeros(len(groups), np.bool_) for name in columns}
-    for others, own in GroupKFold(FOLDS).split(groups, groups=groups):
-        scope = _scope_of(shown, others, groups)
+    for rest, own in GroupKFold(FOLDS).split(groups, groups=groups):
+        scope = _scope_of(shown, rest, groups, others)
         for name, column in columns.items():
             described = Description(shown.features[own, column], shown.texture[own, column])
             found[name][own] = scope.excess(described) > 1

@@ -26,6 +26,12 @@ def refit_bundle(
     version: Annotated[
         str, typer.Option("--bundle-version", help="Version of the new bundle; its digest differs.")
     ],
+    others: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of pictures of other parts of the body, of one source; may be repeated."
+        ),
+    ] = None,
     layout: LayoutName = "auto",
     seed: Annotated[int, typer.Option(help="Another seed varies radiographs otherwise.")] = 0,
     as_json: Json = False,
@@ -44,7 +50,7 @@ def refit_bundle(
 
     from models.bundle import load_bundle, save_bundle
     from models.engines.choice import make_engine
-    from training.refit import refit, show
+    from training.refit import refit, show, show_others
     from training.splits import connected_groups
     from worker.classifiers import MEASUREMENTS_FILE
 
@@ -59,7 +65,11 @@ def refit_bundle(
         task = progress.add_task("radiographs", total=len(examples))
         shown = show(bundle, engine, examples, seed, lambda: progress.advance(task))
     fractured = np.array([example.fractured for example in examples])
-    found = refit(bundle, shown, fractured, [int(one) for one in connected_groups(examples)])
+    groups = [int(one) for one in connected_groups(examples)]
+    sources = [
+        show_others(bundle, engine, sorted(folder.iterdir()), seed) for folder in others or []
+    ]
+    found = refit(bundle, shown, fractured, groups, sources)
     figures = _as_json(found.figures)
     card = {
         **bundle.card,

@@ -1,6 +1,7 @@
 """Pictures that are no limb radiographs: drawn from a seed, or files of other kinds, as controls.
 
-What a model must call outside its scope. Nothing is fitted on them.
+What a model must call outside its scope. `training.refit` fits on some that are drawn by a seed of
+its own; the photographs are crops of the same two.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -3,7 +3,7 @@
 The network stays as it is, so any engine will do: two arrays of its features are all that is asked.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +15,11 @@ from models.bundle import ModelBundle
 from models.engine import Engine
 from models.position import PositionHead
 from models.prediction import FloatArray
-from models.preprocessing import letterbox, to_network_input
+from models.preprocessing import letterbox, shows_nothing, to_network_input
 from models.scope import Description, Scope, describe
 from training.data.example import Example
 from training.data.pixels import read_pixels
-from training.foreign_pictures import read_foreign_file
+from training.foreign_pictures import KINDS, draw_foreign, read_foreign_file
 from training.other_parts import fit_other_parts, rejected_sources
 from training.position import FOLDS, TURNS, fit_position, judged_by_others, seen_as
 from training.scope import VARIATIONS, processed, random_of, spread_of, varied
@@ -32,6 +32,7 @@ Rows = npt.NDArray[np.int_]
 _STANDING = (0, *range(len(TURNS), len(TURNS) + VARIATIONS))
 """Columns of `Shown` that a scope is fitted on: what lies is turned before it is judged."""
 _PROCESSED = len(TURNS) + VARIATIONS
+_DRAWN_OF_A_KIND, _DRAWN_SEED = 12, 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +89,23 @@ def show_others(
         DataError: a file shows nothing.
     """
     pictures = [frame for path in paths for frame in read_foreign_file(path)]
+    return _show_foreign(bundle, engine, pictures, seed)
+
+
+def show_drawn(bundle: ModelBundle, engine: Engine, seed: int) -> FloatArray:
+    """Return the same of drawn controls, others than those that `model scope` draws by default."""
+    drawn = [
+        draw_foreign(kind, number, _DRAWN_SEED + seed)
+        for kind in KINDS
+        for number in range(_DRAWN_OF_A_KIND)
+    ]
+    seen = [one for one in drawn if not shows_nothing(one, bundle.preprocessing)]
+    return _show_foreign(bundle, engine, seen, seed)
+
+
+def _show_foreign(
+    bundle: ModelBundle, engine: Engine, pictures: Sequence[FloatArray], seed: int
+) -> FloatArray:
     seen = [_seen(bundle, engine, one, seed, number)[0] for number, one in enumerate(pictures)]
     return np.stack([described.features[list(_STANDING)] for described in seen])
 
@@ -97,7 +115,7 @@ def refit(
     shown: Shown,
     fractured: npt.NDArray[np.bool_],
     groups: Sequence[int],
-    others: Sequence[FloatArray] = (),
+    others: Mapping[str, FloatArray],
 ) -> Refitted:
     """Fit all, and measure them on groups, and sources of other parts, that each fit leaves out.
 
@@ -106,7 +124,7 @@ def refit(
         shown: what it says of the radiographs.
         fractured: (n).
         groups: (n).
-        others: of each source of other parts what `show_others` gives.
+        others: by source of other parts, what `show_others` or `show_drawn` gives.
     """
     everything = np.arange(len(fractured))
     numbers = np.asarray(groups)
@@ -120,9 +138,12 @@ def refit(
     scope = _scope_of(shown, everything, numbers, others)
     if len(others) > 1:
         limbs, many = _standing(shown, everything, numbers)
-        found = rejected_sources(limbs.features, many, [_flat(source) for source in others])
-        plain = np.concatenate([rejected[:: len(_STANDING)] for rejected in found])
-        figures["outside the scope"]["other parts, sources left out"] = {"all": _share(plain)}
+        found = rejected_sources(limbs.features, many, list(map(_flat, others.values())))
+        for name, rejected in zip(others, found, strict=True):
+            plain = rejected[:: len(_STANDING)]
+            figures["outside the scope"][f"{name}, told by the other sources"] = {
+                "all": _share(plain)
+            }
     return Refitted(scope, head, figures)
 
 
@@ -143,18 +164,17 @@ def _flat(copies: FloatArray) -> FloatArray:
 
 
 def _scope_of(
-    shown: Shown, rows: Rows, groups: npt.NDArray[np.int_], others: Sequence[FloatArray]
+    shown: Shown, rows: Rows, groups: npt.NDArray[np.int_], others: Mapping[str, FloatArray]
 ) -> Scope:
     limbs, many = _standing(shown, rows, groups)
     head = None
     if others:
-        foreign = np.concatenate([_flat(source) for source in others])
-        head = fit_other_parts(limbs.features, many, foreign)
+        head = fit_other_parts(limbs.features, many, list(map(_flat, others.values())))
     return Scope(spread_of(limbs.features, many), spread_of(limbs.texture, many), head)
 
 
 def _rejected_by_others(
-    shown: Shown, groups: npt.NDArray[np.int_], others: Sequence[FloatArray]
+    shown: Shown, groups: npt.NDArray[np.int_], others: Mapping[str, FloatArray]
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Upright and processed radiographs (n) that a scope of other groups rejects."""
     columns = {"upright": 0, "processed": _PROCESSED}

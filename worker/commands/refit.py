@@ -50,7 +50,7 @@ def refit_bundle(
 
     from models.bundle import load_bundle, save_bundle
     from models.engines.choice import make_engine
-    from training.refit import refit, show, show_others
+    from training.refit import refit, show, show_drawn, show_others
     from training.splits import connected_groups
     from worker.classifiers import MEASUREMENTS_FILE
 
@@ -66,9 +66,11 @@ def refit_bundle(
         shown = show(bundle, engine, examples, seed, lambda: progress.advance(task))
     fractured = np.array([example.fractured for example in examples])
     groups = [int(one) for one in connected_groups(examples)]
-    sources = [
-        show_others(bundle, engine, sorted(folder.iterdir()), seed) for folder in others or []
-    ]
+    sources = {
+        folder.name: show_others(bundle, engine, sorted(folder.iterdir()), seed)
+        for folder in others or []
+    }
+    sources["drawn pictures"] = show_drawn(bundle, engine, seed)
     found = refit(bundle, shown, fractured, groups, sources)
     figures = _as_json(found.figures)
     card = {

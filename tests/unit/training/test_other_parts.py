@@ -22,7 +22,7 @@ def groups(count: int) -> list[int]:
 
 
 def test_other_parts_are_told_and_few_limbs_are_taken_for_them() -> None:
-    head = fit_other_parts(shares(400, 0, 1), groups(400), shares(5, 2, 2))
+    head = fit_other_parts(shares(400, 0, 1), groups(400), [shares(5, 2, 2)])
     assert (head.excess(shares(50, 2, 3)) > 1).mean() > 0.9
     assert (head.excess(shares(1000, 0, 4)) > 1).mean() < 3 * (1 - QUANTILE)
 
@@ -38,7 +38,7 @@ def test_a_source_is_judged_by_a_head_that_did_not_see_it() -> None:
 
 def test_one_group_has_no_threshold() -> None:
     with pytest.raises(ValueError, match="2 groups"):
-        fit_other_parts(shares(5, 0, 1), [1] * 5, shares(5, 2, 2))
+        fit_other_parts(shares(5, 0, 1), [1] * 5, [shares(5, 2, 2)])
 
 
 def test_a_scope_that_knows_other_parts_rejects_what_its_distances_let_pass() -> None:

@@ -62,9 +62,14 @@ class AnalysisKey:
         return (self.study_instance_uid, self.model_digest, str(len(points)), *points)
 
 
-def result_series_uid(key: AnalysisKey, kind: str) -> str:
-    """The series that holds the result objects of one `kind` of one model over one study."""
-    return derived_uid("result series", kind, *key.parts())
+def result_series_uid(key: AnalysisKey, kind: str, revision: int = 1) -> str:
+    """The series that holds the result objects of one `kind` that one analysis of a study adds.
+
+    Each later revision has a series of its own: all objects of a series have one Series Time
+    (PS3.3 C.7.3.1) and Instance Numbers that differ.
+    """
+    later = () if revision == 1 else (f"revision {revision}",)
+    return derived_uid("result series", kind, *key.parts(), *later)
 
 
 def result_instance_uid(

@@ -91,7 +91,7 @@ def _written(settings: Settings, failed: FailedAnalysis, now: datetime) -> NewRe
     content = path.read_bytes()
     return NewResultObject(
         sop_instance_uid=uid,
-        series_instance_uid=result_series_uid(key, REPORT),
+        series_instance_uid=result_series_uid(key, REPORT, failed.revision),
         sop_class_uid=EncapsulatedPDFStorage,
         kind=REPORT,
         path=path.relative_to(root).as_posix(),
@@ -119,7 +119,7 @@ def _report(
         retrospective=failed.swept,
     )
     identity = ResultIdentity(
-        series_instance_uid=result_series_uid(key, REPORT),
+        series_instance_uid=result_series_uid(key, REPORT, failed.revision),
         sop_instance_uid=uid,
         series_number=RESULT_SERIES_NUMBERS["encapsulated_pdf"],
         instance_number=1,

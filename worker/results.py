@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.uid import EncapsulatedPDFStorage, SecondaryCaptureImageStorage
 
 from db.outcomes import Grade
@@ -199,7 +199,7 @@ class ResultWriter:
             render_report(content),
             sources=[(s.sop_class_uid, s.sop_instance_uid) for s in self._sources],
             title=TITLE,
-            identity=self._identity(REPORT, uid, 1),
+            identity=self._identity(REPORT, uid, self._next_number(REPORT)),
             now=self._now,
         )
         self._write(REPORT, uid, dataset)
@@ -222,13 +222,18 @@ class ResultWriter:
         dataset = build_secondary_capture(
             frame.radiograph.reference,
             overlay,
-            identity=self._identity(OVERLAY, uid, len(self._written) + 1),
+            identity=self._identity(OVERLAY, uid, self._next_number(OVERLAY)),
             derivation_description=f"{frame.saliency.method} heatmap over the radiograph, "
             f"{self._described(source, frame)}, layer {frame.saliency.target_layer}",
             now=self._now,
             source_frame_number=number if multiframe else None,
         )
         self._write(OVERLAY, uid, dataset)
+
+    def _next_number(self, kind: str) -> int:
+        """Instance Number after those that this revision's series holds already."""
+        series = result_series_uid(self._key, kind, self._revision)
+        return 1 + sum(one.series_instance_uid == series for one in self._written)
 
     def _described(self, source: Source, frame: ClassifiedFrame) -> str:
         """Number and place of the image in ASCII."""
@@ -257,7 +262,7 @@ class ResultWriter:
         if self._retrospective:
             title = f"Retrospective {title}"
         return ResultIdentity(
-            series_instance_uid=result_series_uid(self._key, kind),
+            series_instance_uid=result_series_uid(self._key, kind, self._revision),
             sop_instance_uid=uid,
             series_number=_SERIES_NUMBER[kind],
             instance_number=number,
@@ -293,7 +298,7 @@ class ResultWriter:
         self._written.append(
             NewResultObject(
                 sop_instance_uid=uid,
-                series_instance_uid=result_series_uid(self._key, kind),
+                series_instance_uid=_series_of(path),
                 sop_class_uid=_SOP_CLASS[kind],
                 kind=kind,
                 path=path.relative_to(self._root).as_posix(),
@@ -306,6 +311,12 @@ class ResultWriter:
     def _path(self, uid: str) -> Path:
         """Named after our own UID, never after one that a peer sent."""
         return self._root / self._folder / f"{uid}.dcm"
+
+
+def _series_of(path: Path) -> str:
+    """Series Instance UID of a result: one of an earlier revision stays in its series."""
+    header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+    return str(header.SeriesInstanceUID)
 
 
 def header_or_nothing(source: Source) -> Dataset:

@@ -20,6 +20,7 @@ from tests.chosen_outcomes import LIKELY, NEGATIVE, NOW, POSSIBLE, screener_of
 from tests.radiographs import write_phantom
 from tests.scoped_model import EdgeNetwork, bundle_that_knows_limbs, draw_limb
 from tests.unit.dicom_node.instances import put_pixels, radiograph_dataset, write_instance
+from tests.validators import dcentvfy_complaints, needs_dciodvfy
 from training.foreign_pictures import draw_foreign
 from worker.patient_identity import DIFFERENT_PATIENTS
 from worker.results import Source
@@ -108,6 +109,35 @@ def test_an_overlay_refers_to_its_own_radiograph(tmp_path: Path) -> None:
     overlay = pydicom.dcmread(tmp_path / screening.results[0].path)
     (reference,) = overlay.SourceImageSequence
     assert reference.ReferencedSOPInstanceUID == source_of(second).sop_instance_uid
+
+
+@needs_dciodvfy
+def test_a_later_revision_puts_what_it_adds_into_series_of_its_own(tmp_path: Path) -> None:
+    paths = phantoms(tmp_path, 3)
+    first = screen(screener_of(LIKELY), tmp_path, *paths[:2])
+    later = screener_of(LIKELY)
+    later._clock = lambda: NOW + timedelta(minutes=16)
+    second = screen(later, tmp_path, *paths, revision=2)
+
+    def placed(screening: Screening) -> list[tuple[str, str, int]]:
+        found = []
+        for result in screening.results:
+            header = pydicom.dcmread(tmp_path / result.path, stop_before_pixels=True)
+            assert result.series_instance_uid == header.SeriesInstanceUID
+            found.append((result.kind, header.SeriesInstanceUID, int(header.InstanceNumber)))
+        return found
+
+    before, after = placed(first), placed(second)
+    assert [(kind, number) for kind, _, number in before] == [
+        ("overlay", 1),
+        ("overlay", 2),
+        ("report", 1),
+    ]
+    assert after[:2] == before[:2]  # the same heatmaps, which may have been sent
+    assert [(kind, number) for kind, _, number in after[2:]] == [("overlay", 1), ("report", 1)]
+    assert len({series for _, series, _ in before + after}) == 4
+    written = [tmp_path / one.path for one in (*first.results, *second.results)]
+    assert dcentvfy_complaints(*paths, *dict.fromkeys(written)) == []
 
 
 def test_a_second_run_writes_nothing_and_changes_no_byte(tmp_path: Path) -> None:

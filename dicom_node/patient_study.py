@@ -6,9 +6,11 @@ from typing import cast
 
 from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import VR
+
+from dicom_node.legal_values import drop_contradictions, legal_element
 
 _TEXT_VRS = frozenset({VR.LO, VR.LT, VR.PN, VR.SH, VR.ST, VR.UC, VR.UT})
 
@@ -88,16 +90,17 @@ _ALWAYS_PRESENT = (  # type 2
 
 
 def copy_patient_and_study(reference: Dataset) -> Dataset:
-    """A new data set with the patient, study and patient study modules of `reference`, verbatim.
+    """A new data set with the patient, study and patient study modules of `reference`.
 
-    With its Specific Character Set, time zone and Issuer of Patient ID. Type 2 attributes that are
-    absent are there, empty.
+    Verbatim, where its values are legal (`dicom_node.legal_values`), with its Specific Character
+    Set, time zone and Issuer of Patient ID. Type 2 attributes that are absent are there, empty.
     """
     copied = Dataset()
     for keyword in (*_SOP_COMMON, *_PATIENT, *_STUDY, *_PATIENT_STUDY):
         tag = Tag(tag_for_keyword(keyword) or 0)
-        if tag in reference:
+        if tag in reference and _may_stand(reference, tag):
             copied[tag] = _verbatim(reference, tag)
+    drop_contradictions(copied)
     for keyword in _ALWAYS_PRESENT:
         if keyword not in copied:
             setattr(copied, keyword, None)
@@ -138,13 +141,27 @@ def in_study_time(reference: Dataset, now: datetime) -> datetime:
     return now.astimezone(timezone(-delta if offset[0] == "-" else delta))
 
 
+def _may_stand(reference: Dataset, tag: BaseTag) -> bool:
+    """Whether an element is legal; what it holds stays undecoded in the reference."""
+    try:
+        return legal_element(_decoded(reference, tag)) is not None
+    except Exception:  # pydicom converts when a value is used and raises whatever it provokes
+        return False
+
+
+def _decoded(reference: Dataset, tag: BaseTag) -> DataElement:
+    """The element with its value, of the VR of the dictionary, apart from the reference."""
+    element = cast("DataElement | RawDataElement", reference.get_item(tag))
+    if not isinstance(element, RawDataElement):
+        return element
+    raw = element._replace(VR=dictionary_VR(tag))
+    return convert_raw_data_element(raw, encoding=reference.original_character_set, ds=reference)
+
+
 def _verbatim(reference: Dataset, tag: BaseTag) -> DataElement | RawDataElement:
     """The element; text that nobody has decoded yet stays bytes, which re-encoding might change."""
     vr = dictionary_VR(tag)
     element = cast("DataElement | RawDataElement", reference.get_item(tag))
     if isinstance(element, RawDataElement) and vr in _TEXT_VRS:
         return element._replace(VR=vr)
-    decoded = deepcopy(reference[tag])
-    for item in decoded.value if vr == VR.SQ else ():
-        item.remove_private_tags()
-    return decoded
+    return cast(DataElement, legal_element(reference[tag]))

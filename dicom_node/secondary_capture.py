@@ -3,6 +3,7 @@
 Rendering is not done here, nor are UIDs made.
 """
 
+import re
 from datetime import datetime
 
 import numpy as np
@@ -11,11 +12,14 @@ from pydicom import Dataset, uid
 from pydicom.multival import MultiValue
 
 from dicom_node.body_parts import UNPAIRED
+from dicom_node.legal_values import is_code_string, legal_element
 from dicom_node.patient_study import in_study_time
 from dicom_node.result_identity import ResultIdentity
 from dicom_node.result_modules import code_item, put, reference_item, start_result
 
 _WORKSTATION = "WSD"
+_DIRECTION = re.compile("[AP]?[RL]?[HF]?|[RLAPHF]{1,3}")
+"""Of Patient Orientation, of bipeds (PS3.3 C.7.6.1.1.1)."""
 
 
 def build_secondary_capture(
@@ -76,7 +80,9 @@ def _body_part(reference: Dataset) -> dict[str, object]:
     """
     body_part = str(reference.get("BodyPartExamined") or "").strip()
     side = str(reference.get("ImageLaterality") or reference.get("Laterality") or "").strip()
-    attributes: dict[str, object] = {"BodyPartExamined": body_part} if body_part else {}
+    attributes: dict[str, object] = {}
+    if is_code_string(body_part):
+        attributes["BodyPartExamined"] = body_part
     if body_part not in UNPAIRED:
         attributes["Laterality"] = side if side in ("R", "L") else ""
     return attributes
@@ -84,7 +90,9 @@ def _body_part(reference: Dataset) -> dict[str, object]:
 
 def _patient_orientation(reference: Dataset) -> list[str] | None:
     orientation = reference.get("PatientOrientation")
-    return list(orientation) if isinstance(orientation, MultiValue) else None
+    if not isinstance(orientation, MultiValue) or len(orientation) != 2:
+        return None
+    return list(orientation) if all(map(_DIRECTION.fullmatch, orientation)) else None
 
 
 def _source_image(reference: Dataset, frame_number: int | None) -> Dataset:
@@ -101,7 +109,11 @@ def _lossy_compression(reference: Dataset) -> dict[str, object]:
     if reference.get("LossyImageCompression") != "01":
         return {"LossyImageCompression": "00"}
     keywords = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
-    stated = {keyword: reference[keyword].value for keyword in keywords if reference.get(keyword)}
+    stated = {
+        keyword: reference[keyword].value
+        for keyword in keywords
+        if reference.get(keyword) and legal_element(reference[keyword]) is not None
+    }
     return {"LossyImageCompression": "01", **stated}
 
 

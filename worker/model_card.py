@@ -104,8 +104,8 @@ def _turned(figures: Json) -> list[str]:
         "\n".join([_TURNED_HEAD, "| --- | --- | --- | --- | --- |", *rows]),
         "Outside the scope, so left unanalysed: " + "; ".join(looks) + ". Processed: edges and "
         "local contrast enhanced as far as makers go, here in the letterboxed picture with its "
-        "border, which is harsher than on a whole radiograph. Pictures of other parts are few: three "
-        "chests of two sources and drawn ones; of skull, spine and abdomen none.",
+        "border, which is harsher than on a whole radiograph. Pictures of other parts are few: "
+        "three chests of two sources and drawn ones; of skull, spine and abdomen none.",
     ]
 
 

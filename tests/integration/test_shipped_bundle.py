@@ -1,7 +1,5 @@
 """What the shipped bundle says of the shipped radiographs, turned and foreign."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
@@ -16,9 +14,9 @@ RADIOGRAPHS = [picture for picture in PICTURES if picture.file]
 
 
 @pytest.fixture(scope="module")
-def classifier() -> Iterator[Classifier]:
+def classifier() -> Classifier:
     bundle = load_bundle(DEFAULT_BUNDLE)
-    yield Classifier(bundle, OnnxRuntimeEngine(bundle))
+    return Classifier(bundle, OnnxRuntimeEngine(bundle))
 
 
 def grey(picture: DemoPicture) -> FloatArray:

@@ -64,7 +64,7 @@ def test_radiographs_of_one_group_are_too_few() -> None:
         spread_of(gaussian(5, 4, 1), [3] * 5)
 
 
-@pytest.mark.parametrize("kind", ["white noise", "text page", "checkerboard", "photograph: temple"])
+@pytest.mark.parametrize("kind", ["white noise", "text page", "checkerboard"])
 def test_a_scope_of_drawn_limbs_keeps_limbs_and_rejects_other_pictures(kind: str) -> None:
     scope = bundle_that_knows_limbs().scope
     assert scope is not None

@@ -1,4 +1,4 @@
-"""What an administrator changes in received instances: discarded, accepted, or replaced.
+"""Corrections by an administrator: received instances are discarded, accepted or replaced.
 
 Each change is one transaction with its line in the audit trail, and opens the study's next
 revision, so that its results are made anew from the instances that it has then.

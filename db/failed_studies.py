@@ -23,21 +23,21 @@ class FailedStudy:
     reason: str
     failed_at: datetime
     attempts: int
-    """Of the revision that failed."""
+    """Number of attempts at the revision that failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedAnalysis:
-    """What the report of a failed analysis is made from."""
+    """A failed analysis, with all that its report needs."""
 
     study_id: int
     revision: int
     study_instance_uid: str
     reason: str
     patient_and_study: bytes
-    """As `dicom_node.study_elements` encodes them; empty: not known."""
+    """Elements encoded by `dicom_node.study_elements`; empty where they are not known."""
     patient_id: str
-    """As the worklist shows it."""
+    """The value that the worklist shows."""
     instances: tuple[ClaimedInstance, ...]
     """Sorted by series, then SOP Instance UID."""
     swept: bool

@@ -58,7 +58,7 @@ _ADD_HEADERS = {
     "sqlite": sqlite.insert(_headers).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(_headers).on_conflict_do_nothing(),
 }
-"""By dialect; a study that has a header keeps it."""
+"""SQL dialect → the insert; a study that has a header keeps it."""
 _BRING_BACK = (
     update(_instances)
     .where(_instances.c.sop_instance_uid == bindparam("uid"), _instances.c.purged_at.is_not(None))

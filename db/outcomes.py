@@ -1,4 +1,4 @@
-"""What an analysis says of a study and of a radiograph: the one table of outcomes and their words.
+"""Outcomes of an analysis, of a study and of one radiograph: the one table of their words.
 
 Whoever shows, sends or stores an outcome reads it here: the pages, the report, the heatmap, HL7
 messages, webhooks, tables and settings. No DICOM, no networks, no other module of the product.
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 
 class Outcome(StrEnum):
-    """What an analysis says of its study. The values are stored and sent."""
+    """The outcome of a study's analysis. The values are stored and sent."""
 
     POSITIVE = "POSITIVE"
     """Some radiograph reaches the specific operating point."""
@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
 
 class Grade(StrEnum):
-    """What is said of one analysed radiograph: the operating point that it reaches, as stored."""
+    """The operating point that one analysed radiograph reaches. The values are stored."""
 
     LIKELY = "specific"
     POSSIBLE = "sensitive"

@@ -145,7 +145,9 @@ class ResultWriter:
 
     def add_frames(self, source: Source, frames: Sequence[ClassifiedFrame]) -> None:
         """Write a heatmap for every frame that reaches an operating point."""
-        number = self._add_source(source, frames[0].radiograph.reference if frames else Dataset())
+        if not frames:  # `add_not_analysed` names it, by its header
+            return
+        number = self._add_source(source, frames[0].radiograph.reference)
         for frame in frames:
             if self._reference is None:
                 self._reference = frame.radiograph.reference

@@ -103,6 +103,19 @@ def test_an_image_has_one_name_in_the_report_and_in_its_heatmap(tmp_path: Path) 
     assert "Image 2.4, hand PA left" in text
 
 
+def test_an_image_that_was_not_analysed_is_named_by_its_numbers_too(tmp_path: Path) -> None:
+    good = write_instance(radiograph_dataset(9), tmp_path / "good.dcm")
+    dataset = radiograph_dataset(1)
+    dataset.SeriesNumber, dataset.InstanceNumber = 4, 7
+    dataset.PixelData = dataset.PixelData[:100]
+    bad = write_instance(dataset, tmp_path / "short.dcm")
+
+    screening = screen(screener_of(NEGATIVE), tmp_path, good, bad)
+
+    report = pydicom.dcmread(tmp_path / screening.results[-1].path)
+    assert "Image 4.7" in report_text(report, tmp_path)
+
+
 def test_an_overlay_refers_to_its_own_radiograph(tmp_path: Path) -> None:
     first, second = phantoms(tmp_path, 2)
     screening = screen(screener_of(NEGATIVE, LIKELY), tmp_path, first, second)

@@ -18,7 +18,9 @@ def write_candidate(folder: Path, version: str, points: dict[str, float]) -> Pat
     """The shipped network under another version with other operating points."""
     shipped = load_bundle(DEFAULT_BUNDLE)
     card = {**shipped.card, "version": version, "operating_points": points}
-    save_bundle(folder / version, card, shipped.weights, network=shipped.network)
+    save_bundle(
+        folder / version, card, shipped.weights, network=shipped.network, position=shipped.position
+    )
     return folder / version
 
 

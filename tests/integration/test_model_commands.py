@@ -46,7 +46,9 @@ class Console:
     def import_candidate(self, **changes: Any) -> None:
         folder = self.folder / "candidate"
         card = {**SHIPPED.card, "version": "9.0", **changes}
-        save_bundle(folder, card, SHIPPED.weights, network=SHIPPED.network)
+        save_bundle(
+            folder, card, SHIPPED.weights, network=SHIPPED.network, position=SHIPPED.position
+        )
         done = self.call("model", "import", str(folder))
         assert done.exit_code == 0, done.output
 
@@ -55,7 +57,9 @@ class Console:
         folder = self.folder / "without-reference"
         card = {key: value for key, value in SHIPPED.card.items() if key != "reference"}
         card["version"] = "9.2"
-        save_bundle(folder, card, SHIPPED.weights, network=SHIPPED.network)
+        save_bundle(
+            folder, card, SHIPPED.weights, network=SHIPPED.network, position=SHIPPED.position
+        )
         with self.config.open("a") as config:
             config.write(f'[model]\nbundle = "{folder}"\n')
         return load_bundle(folder).identity.digest
@@ -190,7 +194,7 @@ def test_a_bundle_with_a_scope_is_imported_whole_and_its_scope_is_measured(
     scope = make_scope(channels=SHIPPED.weights["hidden/kernel"].shape[0], threshold=1e-3)
     bundle = tmp_path / "scoped"
     card = {**SHIPPED.card, "version": "9.1"}
-    save_bundle(bundle, card, SHIPPED.weights, scope, SHIPPED.network)
+    save_bundle(bundle, card, SHIPPED.weights, scope, SHIPPED.network, SHIPPED.position)
     assert console.call("model", "import", str(bundle)).exit_code == 0
 
     name = f"{SHIPPED.identity.name}-9.1"

@@ -283,7 +283,7 @@ def test_what_lies_in_quarantine_is_told(site: Installation) -> None:
     engine.dispose()
     (site.data / "spool" / "quarantine").mkdir(parents=True)
     (site.data / "spool" / "quarantine" / "a.dcm").touch()
-    warned(site.look(CheckName.WORK), "1 file in quarantine", "spool/quarantine")
+    warned(site.look(CheckName.WORK), "1 file in quarantine", "fracture-screen quarantine list")
 
 
 def _migrate(site: Installation, revision: str) -> None:

@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+from pydicom import dcmread
+
 from dicom_node.image_file import GreyPixels, wrap_as_dx
 from dicom_node.result_file import write_result
+from dicom_node.sop_classes import DIGITAL_XRAY_FOR_PROCESSING
 from dicom_node.uids import derived_uid
 from tests.paths import SHARED_DATA
 from worker.offline import wrap_picture
@@ -54,6 +57,16 @@ def write_phantom(
     path = folder / f"{uid}.dcm"
     write_result(dataset, path)
     return Phantom(path, study_uid, uid)
+
+
+def make_for_processing(path: Path) -> Path:
+    """Turn a DX file into one of what the detector read; its phantoms are all of one second."""
+    dataset = dcmread(path)
+    dataset.SOPClassUID = DIGITAL_XRAY_FOR_PROCESSING
+    dataset.file_meta.MediaStorageSOPClassUID = DIGITAL_XRAY_FOR_PROCESSING
+    dataset.PresentationIntentType = "FOR PROCESSING"
+    dataset.save_as(path)
+    return path
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import GroupKFold
@@ -30,8 +31,15 @@ Figures = dict[str, dict[str, dict[str, Estimate]]]
 Rows = npt.NDArray[np.int_]
 
 _STANDING = (0, *range(len(TURNS), len(TURNS) + VARIATIONS))
-"""Columns of `Shown` that a scope is fitted on: what lies is turned before it is judged."""
+"""Columns of `Shown` whose features are spread over: what lies is turned before it is judged."""
 _PROCESSED = len(TURNS) + VARIATIONS
+_OF_MAKERS = (*_STANDING, _PROCESSED)
+"""Columns that show texture, and limbs against other parts. Features stay tighter: spread over
+heavily processed limbs they come nearer to chests."""
+_MEASURED = _PROCESSED + 1
+"""Another processed copy; nothing is fitted on it."""
+_FINER = 2
+"""Times the input's longer side: what is larger is shrunk to it before it is processed."""
 _DRAWN_OF_A_KIND, _DRAWN_SEED = 12, 1000
 
 
@@ -39,13 +47,13 @@ _DRAWN_OF_A_KIND, _DRAWN_SEED = 12, 1000
 class Shown:
     """What a network says of n radiographs in each of `TURNS`, of varied and of processed copies.
 
-    Nothing is fitted on the processed copy: it measures.
+    Of two processed copies one is for fits, and one measures.
     """
 
     features: FloatArray
-    """(n, 4 + `VARIATIONS` + 1, K): shares."""
+    """(n, 4 + `VARIATIONS` + 2, K): shares."""
     texture: FloatArray
-    """(n, 4 + `VARIATIONS` + 1, measures)."""
+    """(n, 4 + `VARIATIONS` + 2, measures)."""
     probabilities: npt.NDArray[np.float64]
     """(n, 4), calibrated."""
 
@@ -137,25 +145,15 @@ def refit(
     head = fit_position(shown.features[:, : len(TURNS)])
     scope = _scope_of(shown, everything, numbers, others)
     if len(others) > 1:
-        limbs, many = _standing(shown, everything, numbers)
-        found = rejected_sources(limbs.features, many, list(map(_flat, others.values())))
+        limbs = _flat(shown.features[:, _OF_MAKERS])
+        many = np.repeat(numbers, len(_OF_MAKERS)).tolist()
+        found = rejected_sources(limbs, many, list(map(_flat, others.values())))
         for name, rejected in zip(others, found, strict=True):
             plain = rejected[:: len(_STANDING)]
             figures["outside the scope"][f"{name}, told by the other sources"] = {
                 "all": _share(plain)
             }
     return Refitted(scope, head, figures)
-
-
-def _standing(
-    shown: Shown, rows: Rows, groups: npt.NDArray[np.int_]
-) -> tuple[Description, list[int]]:
-    """Every copy of the radiographs `rows` that a scope is fitted on, and the group of each."""
-    columns = list(_STANDING)
-    described = Description(
-        _flat(shown.features[rows][:, columns]), _flat(shown.texture[rows][:, columns])
-    )
-    return described, np.repeat(groups[rows], len(columns)).tolist()
 
 
 def _flat(copies: FloatArray) -> FloatArray:
@@ -166,18 +164,25 @@ def _flat(copies: FloatArray) -> FloatArray:
 def _scope_of(
     shown: Shown, rows: Rows, groups: npt.NDArray[np.int_], others: Mapping[str, FloatArray]
 ) -> Scope:
-    limbs, many = _standing(shown, rows, groups)
+    of_makers = np.repeat(groups[rows], len(_OF_MAKERS)).tolist()
     head = None
     if others:
-        head = fit_other_parts(limbs.features, many, list(map(_flat, others.values())))
-    return Scope(spread_of(limbs.features, many), spread_of(limbs.texture, many), head)
+        limbs = _flat(shown.features[rows][:, _OF_MAKERS])
+        head = fit_other_parts(limbs, of_makers, list(map(_flat, others.values())))
+    return Scope(
+        spread_of(
+            _flat(shown.features[rows][:, _STANDING]), np.repeat(groups[rows], len(_STANDING))
+        ),
+        spread_of(_flat(shown.texture[rows][:, _OF_MAKERS]), of_makers),
+        head,
+    )
 
 
 def _rejected_by_others(
     shown: Shown, groups: npt.NDArray[np.int_], others: Mapping[str, FloatArray]
 ) -> dict[str, npt.NDArray[np.bool_]]:
     """Upright and processed radiographs (n) that a scope of other groups rejects."""
-    columns = {"upright": 0, "processed": _PROCESSED}
+    columns = {"upright": 0, "processed": _MEASURED}
     found = {name: np.zeros(len(groups), np.bool_) for name in columns}
     for rest, own in GroupKFold(FOLDS).split(groups, groups=groups):
         scope = _scope_of(shown, rest, groups, others)
@@ -191,19 +196,28 @@ def _seen(
     bundle: ModelBundle, engine: Engine, pixels: FloatArray, seed: int, number: int
 ) -> tuple[Description, FloatArray]:
     preprocessing = bundle.preprocessing
-    upright = letterbox(pixels, preprocessing)[0]
+    whole = _shrunk(pixels, _FINER * max(preprocessing.shape))
+    fitted, measured = (
+        processed(whole, random_of(seed, number, VARIATIONS + copy)) for copy in range(2)
+    )
     squares = [
-        upright,
-        *(letterbox(_turned(pixels, k), preprocessing)[0] for k in range(1, len(TURNS))),
-        *(
-            varied(upright, preprocessing, random_of(seed, number, copy))
-            for copy in range(VARIATIONS)
-        ),
-        processed(upright, random_of(seed, number, VARIATIONS)),
+        *(letterbox(_turned(pixels, k), preprocessing)[0] for k in range(len(TURNS))),
+        *(varied(whole, preprocessing, random_of(seed, number, k)) for k in range(VARIATIONS)),
+        letterbox(fitted, preprocessing)[0],
+        letterbox(measured, preprocessing)[0],
     ]
     batch = np.stack(squares)
     features, logits = engine.run(to_network_input(batch, preprocessing.normalization))
     return describe(batch, features), logits
+
+
+def _shrunk(pixels: FloatArray, longest: int) -> FloatArray:
+    scale = longest / max(pixels.shape)
+    if scale >= 1:
+        return pixels
+    return np.asarray(
+        cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.float32
+    )
 
 
 def _turned(pixels: FloatArray, quarters: int) -> FloatArray:

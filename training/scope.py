@@ -60,7 +60,11 @@ def fit_scope(
     """
     plain = (np.asarray(squares[row], np.float32) for row in rows)
     others = (
-        varied(np.asarray(squares[row], np.float32), preprocessing, random_of(seed, row, copy))
+        varied(
+            without_border(np.asarray(squares[row], np.float32)),
+            preprocessing,
+            random_of(seed, row, copy),
+        )
         for copy in range(VARIATIONS)
         for row in rows
     )
@@ -120,24 +124,29 @@ def _unbounded(numbers: FloatArray) -> Spread:
     )
 
 
-def varied(square: FloatArray, preprocessing: Preprocessing, random: Random) -> FloatArray:
-    """A letterboxed square as another site might have sent it, letterboxed anew.
+def varied(picture: FloatArray, preprocessing: Preprocessing, random: Random) -> FloatArray:
+    """A radiograph as another site might have sent it, letterboxed.
 
     Turned by quarters or mirrored, cropped to 70…100 % of each side, of another gamma, softer or
     grainier, often with enhanced edges or local contrast as makers process radiographs, at times
     with the white borders of a collimator: without this, what lies on its side, comes from another
     plate or is processed heavily is foreign.
+
+    `picture`: float32 (rows, columns) in [0, 1], without a border.
     """
-    picture = np.rot90(without_border(square), int(random.integers(4)))
+    finer = max(picture.shape) / max(preprocessing.shape)
+    picture = np.rot90(picture, int(random.integers(4)))
     picture = _cropped(picture[:, :: int(random.choice((-1, 1)))], random)
     if random.random() < _PROCESSED:
         picture = processed(picture, random)
     picture = picture ** np.float32(np.exp(random.uniform(-0.3, 0.3)))
     if random.random() < _COLLIMATED:
         picture = _collimated(picture, random)
-    softness = 0.1 + float(random.uniform(0, 0.002)) * preprocessing.input_size
+    softness = 0.1 + float(random.uniform(0, 0.002)) * preprocessing.input_size * finer
     soft = cv2.GaussianBlur(np.ascontiguousarray(picture), (0, 0), softness)
+    # What is finer than the input is averaged when it is letterboxed, and grain with it.
     grain = random.standard_normal(picture.shape, np.float32) * random.uniform(0, 0.02)
+    grain *= np.float32(max(1.0, finer))
     seen = np.asarray(np.clip(soft + grain, 0, 1), np.float32)
     return letterbox(seen, preprocessing)[0]
 

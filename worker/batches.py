@@ -22,6 +22,7 @@ from worker.screening import (
     Screener,
     Screening,
     held_for_identity,
+    leave_out_twins,
     screening_of,
 )
 from worker.settings import Settings
@@ -165,6 +166,7 @@ class Batch:
         held = held_for_identity(sources)
         if held is not None:
             return held
+        looked_at = leave_out_twins(sources, looked_at)
         quiet = screening_of(looked_at)
         wanted = are_wanted(
             quiet.verdict.outcome, claim.delivered_outcome, self._settings.sweep.deliver

@@ -77,7 +77,7 @@ def _scope(bundle: ModelBundle) -> str:
     rejected = next(iter(bundle.card["scope"].get("rejected", {}).values()), None)
     wrongly = ""
     if rejected:
-        wrongly = f" ({_percent(rejected, 1)} of radiographs that it had not seen)"
+        wrongly = f" ({_percent(rejected, 1)} of radiographs that the scope was not fitted to)"
     return f"; what is unlike its training radiographs it leaves unanalysed{wrongly}"
 
 
@@ -103,8 +103,8 @@ def _turned(figures: Json) -> list[str]:
         "lies between the columns counts.",
         "\n".join([_TURNED_HEAD, "| --- | --- | --- | --- | --- |", *rows]),
         "Outside the scope, so left unanalysed: " + "; ".join(looks) + ". Processed: edges and "
-        "local contrast enhanced as far as makers go, here in the letterboxed picture with its "
-        "border, which is harsher than on a whole radiograph. Pictures of other parts are few: "
+        "local contrast enhanced as far as makers go, simulated as it was for the fit; other "
+        "makers' own pictures may fare worse. Pictures of other parts are few: "
         "three chests of two sources and drawn ones; of skull, spine and abdomen none.",
     ]
 

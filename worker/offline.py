@@ -269,11 +269,11 @@ class _Run:
     def _screen(self, files: Sequence[_File]) -> list[Row]:
         sources = [file.source for file in files]
         if not self._output.objects:
-            findings = [self._screener.look_at(source).findings for source in sources]
+            looked_at = dict(self._screener.look_at_all(sources))
             return [
                 self._row(file, finding, ())
-                for file, of_file in zip(files, findings, strict=True)
-                for finding in of_file
+                for position, file in enumerate(files)
+                for finding in looked_at[position].findings
             ]
         study = files[0].study_instance_uid
         screening = self._screener.screen(study, sources, root=self._output.folder, folder=study)

@@ -3,7 +3,7 @@
 The same for the Celery task and the offline command: it knows files, no database and no broker.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, islice
@@ -36,10 +36,12 @@ from worker.results import (
     header_or_nothing,
     named_as_accepted,
 )
+from worker.twins import twin_positions
 
 LONGEST_DEVICE = 200
 BLANK = "the image is blank: a single shade"
 FOREIGN = "the image is outside the model's scope: unlike the radiographs that it learned from"
+TWIN = "for processing; its twin for presentation was analysed"
 LEFT_OUT_REASONS = frozenset({Reason.NOT_CR_OR_DX, Reason.OWN_RESULT, Reason.OUTSIDE_SCOPE})
 """Reasons that leave a study free to be NEGATIVE: no radiograph, or surely one of something else.
 
@@ -76,6 +78,11 @@ class Looked:
     frames: tuple[ClassifiedFrame, ...] = ()
     """Those that were analysed."""
     unread: int = 0
+
+    @property
+    def analysed(self) -> bool:
+        """Whether all of it was."""
+        return all(finding.analysed for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +141,7 @@ class Screener:
         root: Path,
         folder: str,
         revision: int = 1,
-        looked_at: Iterable[Looked] | None = None,
+        looked_at: Sequence[Looked] | None = None,
         retrospective: bool = False,
     ) -> Screening:
         """Screen one study and write its result objects to `root`/`folder`.
@@ -145,7 +152,8 @@ class Screener:
         The result objects' paths are relative to `root`.
 
         Args:
-            looked_at: the sources after `look_at`, where they were looked at before.
+            looked_at: the sources after `look_at` and `leave_out_twins`, where they were looked at
+                before.
             retrospective: whether the results are to say that they were made for a sweep.
         """
         held = held_for_identity(sources)
@@ -161,19 +169,37 @@ class Screener:
             variant=self._variant,
             retrospective=retrospective,
         )
-        seen: list[Looked] = []
-        for source, looked in zip(
-            sources, map(self.look_at, sources) if looked_at is None else looked_at, strict=True
+        seen: dict[int, Looked] = {}
+        for position, looked in (
+            self.look_at_all(sources) if looked_at is None else enumerate(looked_at)
         ):
-            seen.append(replace(looked, frames=()))
+            source = sources[position]
+            seen[position] = replace(looked, frames=())
             writer.add_frames(source, looked.frames)
             for finding in looked.findings:
                 if not finding.analysed or source.purged is not None:
                     reason = _as_before(finding) if finding.analysed else finding.reason
                     writer.add_not_analysed(source, reason, finding.frame_number)
-        without_results = screening_of(seen)
+        without_results = screening_of([seen[position] for position in range(len(sources))])
         writer.add_report(without_results.verdict)
         return replace(without_results, results=writer.written)
+
+    def look_at_all(self, sources: Sequence[Source]) -> Iterator[tuple[int, Looked]]:
+        """Look at each source of a study, one by one; its position, and what was seen.
+
+        Images for processing that have a twin come last, and are read only where the twin was not
+        analysed. Raises as `look_at`.
+        """
+        twins = twin_positions(sources)
+        analysed: set[int] = set()
+        for position in sorted(range(len(sources)), key=twins.__contains__):
+            if twins.get(position) in analysed:
+                yield position, _left_out_for_twin(sources[position])
+                continue
+            looked = self.look_at(sources[position])
+            if looked.analysed:
+                analysed.add(position)
+            yield position, looked
 
     def look_at(self, source: Source) -> Looked:
         """Read, classify and explain one instance; nothing is written.
@@ -257,6 +283,22 @@ class Screener:
         return Looked(findings, kept, unread=sum(rejected))
 
 
+def leave_out_twins(sources: Sequence[Source], looked_at: Sequence[Looked]) -> list[Looked]:
+    """Return what was seen without images for processing whose twin was analysed.
+
+    Args:
+        sources: of one study.
+        looked_at: each of them after `look_at`.
+    """
+    left_out = {
+        position for position, twin in twin_positions(sources).items() if looked_at[twin].analysed
+    }
+    return [
+        _left_out_for_twin(source) if position in left_out else looked
+        for position, (source, looked) in enumerate(zip(sources, looked_at, strict=True))
+    ]
+
+
 def screening_of(looked_at: Sequence[Looked]) -> Screening:
     """What an analysis says, without any result object."""
     findings = tuple(looked.findings for looked in looked_at)
@@ -310,6 +352,11 @@ def _not_analysed(source: Source, reason: str, *, unread: int) -> Looked:
         device=None if header is None else device_of(header),
     )
     return Looked((finding,), unread=unread)
+
+
+def _left_out_for_twin(source: Source) -> Looked:
+    """Nothing is unread, and no device is blamed: the exposure was looked at."""
+    return Looked((NewFinding(source.sop_instance_uid, 0, analysed=False, reason=TWIN),))
 
 
 def _of_purged(source: Source, purged: PurgedInstance, model: ModelIdentity) -> Looked:

@@ -29,7 +29,7 @@ SHOWN = {
     "Knee": ("KNEE", "nothing", "NEGATIVE", 0),
     "Chest": ("CHEST", "–", "NOT_ANALYSED", 0),
 }
-"""Name → body part, what is marked, outcome by bundles 0.2.0 to 0.3.0, heatmaps."""
+"""Name → body part, what is marked, outcome by bundles 0.2.0 to 0.3.1, heatmaps."""
 NICE = ("nice", "-n", "19")
 BUSY_LOOPS = 6
 

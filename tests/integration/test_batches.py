@@ -31,7 +31,7 @@ from tests.chosen_outcomes import (
     chosen_bundle,
     screener_of,
 )
-from tests.radiographs import write_phantom
+from tests.radiographs import make_for_processing, write_phantom
 from tests.unit.db.ledger_factories import ManualClock
 from worker.app import SCREEN_BATCH_TASK, make_celery
 from worker.batches import MOST_HELD, BatchReader
@@ -68,15 +68,23 @@ class Backlog:
     sweep_id: int = 0
 
     def fetch(
-        self, *studies: str, instances: int = 1, delivers: bool = True, patients: int = 1
+        self,
+        *studies: str,
+        instances: int = 1,
+        delivers: bool = True,
+        patients: int = 1,
+        for_processing: int = 0,
     ) -> list[str]:
-        """Study UIDs of phantoms of so many patients each, as a sweep takes them in."""
+        """Study UIDs of phantoms of so many patients each, as a sweep takes them in.
+
+        The first ones are FOR PROCESSING.
+        """
         begun = self.sweeps.begin(
             NewSweep("archive", "", Selection(delivers=delivers).to_json(), "tests")
         )
         assert begun is not None
         self.sweep_id = begun.id
-        return [self._fetch(study, instances, patients) for study in studies]
+        return [self._fetch(study, instances, patients, for_processing) for study in studies]
 
     def screen(self, screener: Screener, readers: int = 2) -> None:
         """All that is queued, in one batch."""
@@ -102,7 +110,7 @@ class Backlog:
     def outcomes(self, uids: Sequence[str]) -> list[Outcome | None]:
         return [self.study(uid).outcome for uid in uids]
 
-    def _fetch(self, study: str, instances: int, patients: int) -> str:
+    def _fetch(self, study: str, instances: int, patients: int, for_processing: int) -> str:
         phantoms = [write_phantom(self.folder, study, n) for n in range(1, instances + 1)]
         uid = phantoms[0].study_instance_uid
         self.sweeps.record_search(self.sweep_id, [Candidate(uid)], "", searched=True)
@@ -119,6 +127,8 @@ class Backlog:
                 dataset = dcmread(phantom.path)
                 dataset.PatientID = f"PATIENT-{number % patients}"
                 dataset.save_as(phantom.path)
+            if number < for_processing:
+                make_for_processing(phantom.path)
             spooled = spool.write(phantom.path.read_bytes())
             intake.register(describe_file(spooled.path, "ARCHIVE"))
         self.sweeps.end_fetch(item.id, instances)
@@ -143,6 +153,12 @@ def test_a_study_of_two_patients_is_held_whoever_brought_it(backlog: Backlog) ->
     study = backlog.study(held)
     assert (study.outcome, study.reason) == (Outcome.NOT_ANALYSED, DIFFERENT_PATIENTS)
     assert study.results == ()
+
+
+def test_an_image_for_processing_is_left_out_for_its_twin(backlog: Backlog) -> None:
+    (study,) = backlog.fetch("twins", instances=2, for_processing=1)
+    backlog.screen(screener_of(LIKELY))
+    assert [result.kind for result in backlog.study(study).results] == ["overlay", "report"]
 
 
 def test_each_study_of_a_batch_has_its_own_outcome(backlog: Backlog) -> None:

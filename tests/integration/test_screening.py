@@ -17,14 +17,14 @@ from dicom_node.received import describe_file
 from dicom_node.result_content import report_document
 from models.classifier import Classifier
 from tests.chosen_outcomes import LIKELY, NEGATIVE, NOW, POSSIBLE, screener_of
-from tests.radiographs import write_phantom
+from tests.radiographs import make_for_processing, write_phantom
 from tests.scoped_model import EdgeNetwork, bundle_that_knows_limbs, draw_limb
 from tests.unit.dicom_node.instances import put_pixels, radiograph_dataset, write_instance
 from tests.validators import dcentvfy_complaints, needs_dciodvfy
 from training.foreign_pictures import draw_foreign
 from worker.patient_identity import DIFFERENT_PATIENTS
 from worker.results import Source
-from worker.screening import FOREIGN, Screener, Screening
+from worker.screening import FOREIGN, TWIN, Screener, Screening
 
 FOLDER = "results/1"
 
@@ -253,6 +253,48 @@ def test_one_that_surely_shows_something_else_forbids_nothing(tmp_path: Path, ca
     screening = screen(screener_of(NEGATIVE), tmp_path, normal, changed(chest, **UNREAD[case]))
 
     assert screening.verdict.outcome is Outcome.NEGATIVE
+
+
+def test_an_image_for_processing_is_left_out_where_its_twin_was_analysed(tmp_path: Path) -> None:
+    unprocessed, presented = phantoms(tmp_path, 2)
+    make_for_processing(unprocessed)
+
+    screening = screen(screener_of(POSSIBLE), tmp_path, unprocessed, presented)
+
+    (left_out,), (seen,) = screening.findings_by_source
+    assert (left_out.analysed, left_out.reason) == (False, TWIN)
+    assert (seen.analysed, seen.sop_instance_uid) == (True, presented.stem)
+    assert [result.kind for result in screening.results] == ["overlay", "report"]
+    assert TWIN in report_text(pydicom.dcmread(tmp_path / screening.results[-1].path), tmp_path)
+
+
+def test_a_twin_that_was_left_out_forbids_no_negative(tmp_path: Path) -> None:
+    unprocessed, presented = phantoms(tmp_path, 2)
+    make_for_processing(unprocessed)
+    screening = screen(screener_of(NEGATIVE), tmp_path, unprocessed, presented)
+    assert screening.verdict.outcome is Outcome.NEGATIVE
+
+
+@pytest.mark.parametrize("case", UNREAD)
+def test_an_image_for_processing_is_analysed_where_its_twin_could_not_be(
+    tmp_path: Path, case: str
+) -> None:
+    unprocessed, presented = phantoms(tmp_path, 2)
+    make_for_processing(unprocessed)
+
+    screening = screen(
+        screener_of(LIKELY), tmp_path, unprocessed, changed(presented, **UNREAD[case])
+    )
+
+    assert screening.verdict.outcome is Outcome.POSITIVE
+
+
+def test_images_for_processing_of_other_exposures_are_analysed(tmp_path: Path) -> None:
+    unprocessed, presented = phantoms(tmp_path, 2)
+    make_for_processing(changed(unprocessed, AcquisitionTime="050708"))
+    screening = screen(screener_of(LIKELY, NEGATIVE), tmp_path, unprocessed, presented)
+    found = [finding.probability for finding in screening.findings]
+    assert found == pytest.approx([LIKELY, NEGATIVE])
 
 
 def test_a_contradiction_of_the_header_is_noted_on_the_finding(tmp_path: Path) -> None:

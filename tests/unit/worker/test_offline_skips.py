@@ -7,9 +7,11 @@ from typing import cast
 import pytest
 from pydicom.fileset import FileSet
 
+from tests.chosen_outcomes import POSSIBLE, screener_of
+from tests.radiographs import make_for_processing, write_phantom
 from tests.unit.dicom_node.instances import radiograph_dataset, write_instance
 from worker.offline import Output, Row, screen_files
-from worker.screening import Screener
+from worker.screening import TWIN, Screener
 
 
 class _Unused:
@@ -69,3 +71,15 @@ def test_a_truncated_instance_without_preamble_fails(tmp_path: Path) -> None:
     path.write_bytes(whole.read_bytes()[132:-100])
 
     assert _screened(path, tmp_path).outcome == "FAILED"
+
+
+def test_an_image_for_processing_beside_its_twin_says_why_it_is_left_out(tmp_path: Path) -> None:
+    presented = write_phantom(tmp_path / "in", "study", 1).path
+    unprocessed = make_for_processing(write_phantom(tmp_path / "in", "study", 2).path)
+    output = Output(tmp_path / "out", objects=False)
+
+    rows = screen_files(
+        [unprocessed, presented], screener_of(POSSIBLE), output, clock=lambda: datetime.now(UTC)
+    )
+
+    assert [(row.outcome, row.reason) for row in rows] == [("NOT_ANALYSED", TWIN), ("DOUBTFUL", "")]
